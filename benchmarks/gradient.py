@@ -1,0 +1,29 @@
+"""One evaluation of the log-density and its gradient, per linker: what a leapfrog step costs."""
+
+import os
+
+import models
+from sampling.gradient import LINKERS, logp_dlogp
+
+
+class LogpGradient:
+    """At a fixed point off the saddle; compiled before it is timed."""
+
+    param_names = ("linker", "model")
+    params = (list(LINKERS), [f"{name}-{n}" for name in models.names() for n in models.load(name).SIZES])
+    version = "1"
+    timeout = 900
+    # One process: compiling is most of the cost, and says nothing about the evaluation.
+    rounds = 1
+
+    def setup_cache(self):
+        """asv runs these benchmarks in one scratch folder: their compile caches, and no other release's."""
+
+    def setup(self, linker, model):
+        # Before PyTensor is imported.
+        os.environ["HOME"] = os.environ["NUMBA_CACHE_DIR"] = os.getcwd()  # noqa: PTH109
+        name, _, n = model.rpartition("-")
+        self.evaluate = logp_dlogp(models.load(name).build(int(n)), linker)
+
+    def time_logp_dlogp(self, linker, model):
+        self.evaluate()

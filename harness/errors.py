@@ -1,0 +1,13 @@
+"""The one exception that is meant for the user's eyes.
+
+Anything a user can cause or cure (a damaged lock, no network, a full disk) is raised as a `BenchError`; the
+command line prints it and exits 1. It must not know who raises it or where it is printed.
+"""
+
+
+class BenchError(Exception):
+    """A user-facing error: one sentence that names the problem, and the next step."""
+
+
+class MachineError(BenchError):
+    """An error of this machine or its network, not of what was asked for: trying again can succeed."""

@@ -1,0 +1,156 @@
+"""Reads the records that trials left in the results, and says which parameter sets are complete.
+
+The harness knows a record only as a JSON document (docs/record.md); what it needs of one is checked here, and a file
+that cannot be read is reported by name. It must not import `sampling`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from harness.errors import BenchError
+
+Outcome = Literal["ok", "unsupported", "failed", "invalid"]
+
+
+class _Document(BaseModel):
+    # Fields may be added without a new schema version.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Settings(_Document):
+    """What the trial was asked to do."""
+
+    model: str
+    n: int
+    backend: str
+
+
+class Clocks(_Document):
+    """Wall-clock seconds of the parts of a trial."""
+
+    setup_wall_seconds: float
+    sampling_wall_seconds: float
+    call_wall_seconds: float
+
+
+class Counters(_Document):
+    """Exact counts; None where the sampler does not report."""
+
+    gradients_tuning: int | None = None
+    gradients_drawing: int | None = None
+    divergences: int | None = None
+
+
+class Control(_Document):
+    """Whether the machine changed speed during the trial."""
+
+    drift: float
+    contaminated: bool
+
+
+class Record(_Document):
+    """One trial."""
+
+    schema_version: Literal[1]
+    kind: Literal["cold", "warm"]
+    started: str
+    settings: Settings
+    outcome: Outcome
+    reason: str | None = None
+    lock_sha256: str | None = None
+    code_sha256: str | None = None
+    clocks: Clocks | None = None
+    counters: Counters | None = None
+    effective_draws: float | None = None
+    peak_memory_mib: float | None = None
+    trial_wall_seconds: float = 0.0
+    draws_sha256: str | None = None
+    control: Control | None = None
+
+    @property
+    def gradients_per_effective_draw(self) -> float | None:
+        """Gradient evaluations in tuning and drawing for each effective draw, or None where one is unknown."""
+        c = self.counters
+        if c is None or c.gradients_tuning is None or c.gradients_drawing is None or not self.effective_draws:
+            return None
+        return (c.gradients_tuning + c.gradients_drawing) / self.effective_draws
+
+    @property
+    def seconds_per_1000_effective_draws(self) -> float | None:
+        """Sampling seconds for 1000 effective draws, or None when the trial has no valid draws."""
+        if self.clocks is None or not self.effective_draws:
+            return None
+        return 1000 * self.clocks.sampling_wall_seconds / self.effective_draws
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The records of one parameter set on one stack: the cold trial, then the warm ones."""
+
+    tag: str
+    model: str
+    n: int
+    backend: str
+    records: tuple[Record, ...]
+
+    @property
+    def outcome(self) -> str:
+        """`ok` when every trial is; else the outcome of the first that is not."""
+        return next((r.outcome for r in self.records if r.outcome != "ok"), "ok")
+
+    @property
+    def reason(self) -> str | None:
+        """Why the outcome is not `ok`."""
+        return next((r.reason for r in self.records if r.outcome != "ok"), None)
+
+    def of_kind(self, kind: str) -> list[Record]:
+        """The `ok` records of the cold or of the warm trials."""
+        return [r for r in self.records if r.kind == kind and r.outcome == "ok"]
+
+    def complete(self, warm: int) -> bool:
+        """Whether nothing is left to measure: enough trials, or one that tells that more would not help."""
+        return self.outcome != "ok" or len(self.records) >= 1 + warm
+
+
+_RECORDS = TypeAdapter(list[Record])
+
+
+def read_records(path: Path) -> tuple[Record, ...]:
+    """The records in a file.
+
+    Raises BenchError, in one sentence with the next step, when the file is truncated or is not what a trial wrote.
+    """
+    try:
+        documents = json.loads(path.read_text())
+        for document in documents:
+            document["schema_version"] = document.pop("schema", None)
+        records = tuple(_RECORDS.validate_python(documents))
+        if not records:
+            raise ValueError("it is empty")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise BenchError(
+            f"{path} is not a list of records ({problem}): restore it with `git checkout -- {path}`, or delete it "
+            "and measure its stack again."
+        ) from error
+    return records
+
+
+def read_measurements(results: Path, machine: str, tag: str) -> tuple[list[Measurement], list[str]]:
+    """All measurements of a stack on a machine, and a sentence for each file that cannot be read."""
+    found, damaged = [], []
+    for path in sorted((results / machine / "records" / tag).glob("*.json")):
+        try:
+            records = read_records(path)
+        except BenchError as error:
+            damaged.append(str(error))
+            continue
+        settings = records[0].settings
+        found.append(Measurement(tag, settings.model, settings.n, settings.backend, records))
+    return found, damaged

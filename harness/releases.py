@@ -1,0 +1,60 @@
+"""Which PyMC releases exist, and when each was uploaded, according to the package index.
+
+This is the only module that asks the index about releases. It must not know what a stack is made of, nor
+which releases already have one.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from packaging.version import InvalidVersion, Version
+from pypi_simple import PyPISimple, UnsupportedContentTypeError, UnsupportedRepoVersionError
+from requests import RequestException
+
+from harness.errors import BenchError
+
+FIRST = Version("5.10.0")
+TIMEOUT = 30.0  # seconds to connect, and between two packets
+
+
+@dataclass(frozen=True)
+class Release:
+    """One final release of PyMC; `uploaded` is when its first file appeared on the index (UTC)."""
+
+    version: str
+    uploaded: datetime
+
+
+def pymc_releases() -> list[Release]:
+    """Return PyMC's final releases since 5.10.0 in order of upload.
+
+    Left out are pre-releases and releases that were withdrawn: every file of 5.17.1 is yanked, so no
+    installer offers it, and there is no such day on which users got it.
+
+    Raises:
+        BenchError: the index cannot be reached or answers with something else than a list of files.
+    """
+    try:
+        with PyPISimple() as index:
+            files = index.get_project_page("pymc", timeout=TIMEOUT).packages
+    except (RequestException, UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
+        raise BenchError(
+            f"PyMC's releases cannot be read from the package index ({type(error).__name__}): "
+            "check the network connection and try again."
+        ) from error
+    uploads: dict[Version, list[datetime]] = {}
+    for file in files:
+        version = _final(file.version)
+        if version is not None and not file.is_yanked and file.upload_time is not None:
+            uploads.setdefault(version, []).append(file.upload_time.astimezone(UTC))
+    releases = [Release(str(version), min(times)) for version, times in uploads.items()]
+    return sorted(releases, key=lambda release: release.uploaded)
+
+
+def _final(text: str | None) -> Version | None:
+    """Return the version, or None for what is not a final release since `FIRST`."""
+    try:
+        version = Version(text or "")
+    except InvalidVersion:
+        return None
+    return version if version >= FIRST and not version.is_prerelease else None

@@ -1,0 +1,188 @@
+"""The main job: measure releases by way of `asv run`, then compare, publish and summarise.
+
+It plans what is left to measure, says what that will cost, lets asv do it one release at a time, and shows each
+trial as it ends. Measuring, saving and resuming are asv's and the plugin's; this module only drives them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from harness.environments import CACHE, ROOT
+from harness.errors import BenchError
+from harness.records import Measurement, read_measurements
+from harness.stacks import Stack
+from harness.unfinished import scratch, trials
+
+RESULTS = ROOT / "results"
+LOG = CACHE / "run.log"
+# A trial of the small sizes on two cores, until this machine has records that tell better.
+_TYPICAL_TRIAL_SECONDS = 18.0
+_OVERHEAD = 1.1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One parameter set: what a measurement is of."""
+
+    model: str
+    n: int
+    backend: str
+
+
+def inside() -> Mapping:
+    """What the measured code says of itself: models with their sizes, backends, and the digest of the code."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "sampling", "--describe"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if answer.returncode != 0:
+        raise BenchError(f"The measured code cannot say what it contains: {answer.stderr.strip().splitlines()[-1]}")
+    return json.loads(answer.stdout)
+
+
+def cells(description: Mapping, small: bool) -> list[Cell]:
+    """All parameter sets, or those of each model's smallest size."""
+    return [
+        Cell(model, n, backend)
+        for model, sizes in description["models"].items()
+        for n, backend in product(sizes[:1] if small else sizes, description["backends"])
+    ]
+
+
+def _pattern(wanted: list[Cell]) -> list[str]:
+    """Arguments that make asv run these cells of every per-model benchmark, and the others for their models."""
+    groups: dict[tuple[str, int], list[str]] = {}
+    for cell in wanted:
+        groups.setdefault((cell.model, cell.n), []).append(re.escape(cell.backend))
+    patterns = [rf"^{model}\..*\('({'|'.join(names)})', {n}\)$" for (model, n), names in groups.items()]
+    patterns += [rf"^gradient\..*'{model}-{n}'\)$" for model, n in groups] + [r"^imports\."]
+    return [argument for pattern in patterns for argument in ("--bench", pattern)]
+
+
+def measured(machine: str, stack: Stack, description: Mapping, warm: int) -> dict[Cell, Measurement]:
+    """The complete measurements of a stack by this very code, by cell."""
+    found, _ = read_measurements(RESULTS, machine, stack.tag)
+    return {
+        Cell(m.model, m.n, m.backend): m
+        for m in found
+        if m.complete(warm)
+        and all(r.lock_sha256 == stack.sha256 and r.code_sha256 == description["code_sha256"] for r in m.records)
+    }
+
+
+def estimate_seconds(machine: str, plan: Mapping[str, list[Cell]], warm: int) -> float:
+    """What the plan will take: what each cell took before on this machine, in any release, else a typical trial."""
+    took: dict[Cell, list[float]] = {}
+    for folder in (RESULTS / machine / "records").glob("*/"):
+        for m in read_measurements(RESULTS, machine, folder.name)[0]:
+            seconds = sum(r.trial_wall_seconds for r in m.records) / len(m.records)
+            took.setdefault(Cell(m.model, m.n, m.backend), []).append(seconds * (1 + warm if m.outcome == "ok" else 1))
+    return _OVERHEAD * sum(
+        median(took[cell]) if cell in took else _TYPICAL_TRIAL_SECONDS * (1 + warm)
+        for wanted in plan.values()
+        for cell in wanted
+    )
+
+
+def _asv(*arguments: str, **kwargs) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "asv", *arguments], cwd=ROOT, **kwargs)
+
+
+def _ended_trials(tag: str, since: float, seen: set[Path]) -> Iterator[dict]:
+    for path in (p for folder in sorted(scratch(tag).glob("*/")) for p in trials(folder)):
+        if path in seen:
+            continue
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        seen.add(path)
+        record["kept"] = path.stat().st_mtime < since
+        yield record
+
+
+def _describe(tag: str, record: Mapping) -> str:
+    settings = record["settings"]
+    name = f"{tag} {settings['model']} n={settings['n']} {settings['backend']} {record['kind']}"
+    if record["outcome"] != "ok":
+        return f"{name}: {record['outcome']}: {record['reason']}"
+    clocks = record["clocks"]
+    kept = " (kept from the interrupted run)" if record["kept"] else ""
+    return f"{name}: setup {clocks['setup_wall_seconds']:.1f} s, sampling {clocks['sampling_wall_seconds']:.2f} s{kept}"
+
+
+def run_stack(console: Console, stack: Stack, wanted: list[Cell], warm: int) -> float:
+    """Let asv measure the cells of one stack; returns the seconds spent inside its trials.
+
+    Raises BenchError when asv stops before it has measured; a benchmark that fails is a result. KeyboardInterrupt
+    ends asv and its trial first.
+    """
+    began, seen, inside_trials, ended = time.time(), set(), 0.0, 0
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with LOG.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(stack.tag, total=len(wanted) * (1 + warm))
+        child = _asv(
+            "run", "--record-samples", f"{stack.tag}^!", *_pattern(wanted),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, "BENCH_WARM_TRIALS": str(warm)}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            running = True
+            while running:
+                try:
+                    child.wait(0.5)
+                    running = False
+                except subprocess.TimeoutExpired:
+                    pass
+                for record in _ended_trials(stack.tag, began, seen):
+                    if record["outcome"] != "unsupported":
+                        progress.console.print(_describe(stack.tag, record), highlight=False, soft_wrap=True)
+                    if not record["kept"]:
+                        inside_trials += record.get("trial_wall_seconds", 0.0)
+                    # A measurement that ends early leaves its remaining trials out.
+                    ended += 1 if record["outcome"] == "ok" else 1 + warm
+                    progress.update(task, completed=ended)
+        except BaseException:
+            _end(child)
+            raise
+    if child.returncode not in (0, 2):
+        tail = [line for line in LOG.read_text(errors="replace").splitlines() if line.strip()][-1:]
+        raise BenchError(
+            f"asv could not measure {stack.tag}: {' '.join(tail) or 'it said nothing'} "
+            f"(all it said is in {LOG.relative_to(ROOT)}; what was measured is kept, so run the same command again)."
+        )
+    return inside_trials
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Interrupt asv as Ctrl-C would, so that it ends its benchmark, which ends its trial."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, signum)
+            child.wait(10)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+        if child.poll() is not None:
+            return
+
+
+def show_asv(*arguments: str) -> int:
+    """Run an asv command with its output on the terminal; returns its exit status."""
+    return _asv(*arguments).wait()

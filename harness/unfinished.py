@@ -1,0 +1,55 @@
+"""The records of an `asv run`, from the moment a trial ends until asv has saved its results.
+
+asv keeps results in memory until a commit is done, and an interrupt loses them. So the records of a run are
+kept in `.asv/unfinished/<stack>/`, one folder per parameter set; an interrupted run leaves them there, and the next one
+goes on from them. When asv saves a commit, the records that this run used move to
+`results/<machine>/records/<stack>/`, beside asv's own file. This module must not know asv.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from harness.environments import CACHE
+from harness.errors import BenchError
+
+UNFINISHED = CACHE / "unfinished"
+
+
+def scratch(tag: str) -> Path:
+    """The folder in which the benchmarks of a stack keep their records while they run."""
+    return UNFINISHED / tag
+
+
+def trials(folder: Path) -> list[Path]:
+    """The record files of one parameter set, cold before warm."""
+    return sorted(folder.glob("cold.json")) + sorted(folder.glob("warm-*.json"))
+
+
+def archive(tag: str, run: str, results: Path, machine: str) -> list[Path]:
+    """Move the records of `tag` that run `run` used to the results; returns the files written.
+
+    Records of an earlier, interrupted run that this one did not ask for stay where they are.
+    """
+    written = []
+    for folder in sorted(scratch(tag).glob("*/")):
+        mark = folder / "run"
+        if not mark.is_file() or mark.read_text() != run:
+            continue
+        target = results / machine / "records" / tag / f"{folder.name}.json"
+        records = [json.loads(path.read_text()) for path in trials(folder)]
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(target.name + ".part")
+            part.write_text(json.dumps(records, indent=1) + "\n")
+            part.replace(target)
+        except OSError as error:
+            raise BenchError(
+                f"{target} cannot be written ({error.strerror}): the records stay in {folder}; "
+                "make room or make the folder writable, and run the same command again."
+            ) from error
+        shutil.rmtree(folder)
+        written.append(target)
+    return written

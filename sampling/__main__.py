@@ -1,0 +1,76 @@
+"""`python -m sampling MODEL --n N --backend BACKEND` runs one trial in this environment and prints its record as JSON.
+
+Exit status 0 when the trial is `ok`, 1 when its outcome is another, 2 when it was asked for in a way that makes no
+sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+import models
+from sampling.backends import BACKENDS
+from sampling.measurement import code_sha256
+from sampling.record import OK
+from sampling.settings import Settings
+from sampling.trial import run_trial
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sampling", description=__doc__.split("\n\n")[0])
+    parser.add_argument("model", nargs="?", help=f"one of {', '.join(models.names())}")
+    parser.add_argument(
+        "--describe", action="store_true", help="print the models, their sizes and the backends as JSON"
+    )
+    parser.add_argument("--n", type=int, help="number of observations; the model's smallest size when not given")
+    parser.add_argument("--backend", default="default", help=f"one of {', '.join(BACKENDS)}")
+    for field in fields(Settings)[3:]:
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+            help="(%(default)s)",
+        )
+    parser.add_argument(
+        "--home",
+        type=Path,
+        help="keep the compile caches here: a second trial in the same home is a warm one",
+    )
+    return parser
+
+
+def main() -> int:
+    arguments = vars(_parser().parse_args())
+    home = arguments.pop("home")
+    if arguments.pop("describe"):
+        sizes = {name: models.load(name).SIZES for name in models.names()}
+        print(json.dumps({"models": sizes, "backends": list(BACKENDS), "code_sha256": code_sha256()}, indent=1))
+        return 0
+    try:
+        if arguments["model"] is None:
+            raise ValueError(f"which model? One of {', '.join(models.names())}.")
+        if arguments["n"] is None:
+            arguments["n"] = models.load(arguments["model"]).SIZES[0]
+        settings = Settings(**arguments)
+        kind = "warm" if home and home.is_dir() and any(home.iterdir()) else "cold"
+        with tempfile.TemporaryDirectory(prefix="home-") as temporary:
+            if home:
+                home.mkdir(parents=True, exist_ok=True)
+            record = run_trial(settings, (home or Path(temporary)).resolve(), kind)
+    except ValueError as error:
+        print(f"python -m sampling: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("python -m sampling: interrupted; the trial was ended and nothing was recorded.", file=sys.stderr)
+        return 130
+    print(json.dumps(record, indent=1))
+    return 0 if record["outcome"] == OK else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

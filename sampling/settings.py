@@ -1,0 +1,39 @@
+"""What one trial is asked to do. Everything that changes the work is stated here, so that two records with
+equal settings and equal stacks describe the same work. It must not know how a backend is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# A change of anything that a measured number depends on (these settings, the clocks, the estimators, a model)
+# must raise this version: asv keeps results of different versions apart.
+PROTOCOL_VERSION = 1
+
+SEED = 20261101
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One trial's work.
+
+    `tune` and `draws` are iterations per chain. `cores` is the number of chains that run at once; it is fixed, and
+    not the machine's number of cores, so that the work is the same everywhere. The `default` backend
+    ignores everything but the seed: its point is to choose nothing.
+    """
+
+    model: str
+    n: int
+    backend: str
+    tune: int = 500
+    draws: int = 500
+    chains: int = 4
+    cores: int = 4
+    target_accept: float = 0.8
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        for name in ("tune", "draws", "chains", "cores"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 < self.target_accept < 1:
+            raise ValueError(f"target_accept is {self.target_accept}; it must lie between 0 and 1.")

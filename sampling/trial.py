@@ -1,0 +1,168 @@
+"""One trial, from outside: a fresh interpreter with its own home and caches, a control workload before and after, peak
+memory and a time limit; the result is one record. It must not import PyMC: the control workload and the
+watching happen in this process, and must cost the measured one nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import models
+from sampling import backends, control, process
+from sampling.jit import EVENTS_VARIABLE
+from sampling.provenance import provenance
+from sampling.record import FAILED, SCHEMA_VERSION, UNSUPPORTED
+from sampling.settings import PROTOCOL_VERSION, Settings
+
+TIME_LIMIT_SECONDS = 900.0
+_POLL_SECONDS = 0.1
+_ROOT = Path(__file__).resolve().parent.parent
+
+# What a trial may see of the caller's environment. All else could change the work without a trace in the record.
+_PASSED_ON = (
+    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES", "PYTHONPYCACHEPREFIX",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "JAX_PLATFORMS",
+    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BENCH_STACK", "BENCH_LOCK_SHA256", "BENCH_SUITE_COMMIT", "BENCH_MACHINE",
+)  # fmt: skip
+
+
+def time_limit_seconds() -> float:
+    """Limit for one trial: BENCH_TIME_LIMIT, in seconds, or 900. Raises ValueError when it is no positive number."""
+    text = os.environ.get("BENCH_TIME_LIMIT")
+    if text is None:
+        return TIME_LIMIT_SECONDS
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < float("inf"):
+        raise ValueError(f"BENCH_TIME_LIMIT is {text!r}; it must be a number of seconds above 0.")
+    return limit
+
+
+def _environment(backend: backends.Backend, home: Path, scratch: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "NUMBA_CACHE_DIR": str(home / ".numba"),
+        "JAX_COMPILATION_CACHE_DIR": str(home / ".jax"),
+        "MPLCONFIGDIR": str(home / ".matplotlib"),
+        "PYTHONPATH": str(_ROOT),
+        EVENTS_VARIABLE: str(scratch / "jit-events"),
+        **backend.environment,
+    }
+
+
+def _command(settings: Settings, result: Path) -> list[str]:
+    return [sys.executable, "-m", "sampling.child", json.dumps(asdict(settings)), str(result)]
+
+
+def _watch(child: subprocess.Popen, measured: Path, limit: float) -> tuple[float, bool]:
+    """Wait for the child. Returns the peak memory (MiB) up to the end of `pm.sample`, and whether time ran out."""
+    peak, deadline = 0.0, time.monotonic() + limit
+    while True:
+        if not measured.exists():
+            peak = max(peak, process.session_memory_mib(child.pid))
+        try:
+            child.wait(_POLL_SECONDS)
+            return peak, False
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                return peak, True
+
+
+def _why_no_result(child: subprocess.Popen, timed_out: bool, limit: float) -> str:
+    if timed_out:
+        return f"did not end within the time limit of {limit:g} s, and was ended with all its processes"
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        hint = " (as the kernel does when memory runs out)" if name == "SIGKILL" else ""
+        return f"the process was ended by {name}{hint}"
+    return f"the process ended with exit status {child.returncode} and left no result"
+
+
+def _result(path: Path) -> dict | None:
+    try:
+        result = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) and "outcome" in result else None
+
+
+def run_trial(settings: Settings, home: Path, kind: str) -> dict:
+    """Run one trial in `home` (an existing folder) and return its record. `kind` is "cold" or "warm".
+
+    Unknown names raise (models.UnknownModel, models.UnknownSize, backends.UnknownBackend); what goes wrong in the
+    trial itself is the record's outcome. Interrupting it leaves no process behind.
+    """
+    model = models.load(settings.model)
+    models.check_size(model, settings.n)
+    backend = backends.load(settings.backend)
+    limit = time_limit_seconds()
+    head = {
+        "schema": SCHEMA_VERSION,
+        "protocol": PROTOCOL_VERSION,
+        "kind": kind,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": asdict(settings),
+    }
+    unsupported = backends.why_unsupported(backend, model.DISCRETE)
+    if unsupported:
+        return {**head, "outcome": UNSUPPORTED, "reason": unsupported, "provenance": provenance()}
+    # Inside the home, so that whoever made the home also removes what a killed trial leaves.
+    scratch = home / ".trial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    begun = time.perf_counter()
+    try:
+        before = control.run_control()
+        with (scratch / "output").open("wb") as output:
+            child = subprocess.Popen(
+                _command(settings, scratch / "result.json"),
+                cwd=scratch,
+                env=_environment(backend, home, scratch),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                peak, timed_out = _watch(child, scratch / "measured", limit)
+            finally:
+                process.end_session(child.pid)
+                child.wait()
+        after = control.run_control()
+        result = _result(scratch / "result.json")
+        if result is None or timed_out:
+            result = {"outcome": FAILED, "reason": _why_no_result(child, timed_out, limit)}
+        text = (scratch / "output").read_bytes().decode(errors="replace")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    change = control.drift(before, after)
+    return {
+        **head,
+        "outcome": result.pop("outcome"),
+        "reason": result.pop("reason", None),
+        **result,
+        "peak_memory_mib": peak,
+        "trial_wall_seconds": time.perf_counter() - begun,
+        "control": {
+            "before": before,
+            "after": after,
+            "drift": change,
+            "contaminated": change > control.DRIFT_LIMIT,
+        },
+        # The last words of a process that failed are often the only trace of why.
+        **({"output_tail": text[-4000:]} if result.get("traceback") or "clocks" not in result else {}),
+    }

@@ -1,0 +1,170 @@
+"""Where drawing starts and ends inside `pm.sample`, and what the sampler did there, for each sampler.
+
+`pm.sample` prepares (rewrites, compiles, finds starting points), draws (tuning and kept draws) and finishes (collects,
+checks convergence). The functions that draw are wrapped as soon as the library that has them is imported;
+It must not know the models or the backends.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from sampling.jit import Interval, after_import
+
+
+@dataclass
+class Window:
+    """What was seen of one `pm.sample` call. `tuning_gradients` stays None where the sampler does not tell."""
+
+    interval: Interval | None = None
+    cpu_seconds: float | None = None
+    sampler: str | None = None
+    linker: str | None = None
+    gradient_backend: str | None = None
+    step_methods: list[str] = field(default_factory=list)
+    total_gradients: int | None = None
+    tuning_gradients: int | None = None
+    tune: int | None = None
+
+    @property
+    def jax_gradient(self) -> bool:
+        """Whether JAX, and not PyTensor, differentiated the log-density."""
+        return self.gradient_backend == "jax"
+
+
+def watch(window: Window, cpu_seconds: Callable[[], float]) -> None:
+    """Fill `window` during the `pm.sample` call to come; `cpu_seconds()` reads the process tree's CPU clock."""
+    after_import(
+        {
+            "pymc.sampling.mcmc": lambda m: _watch_pymc(m, window, cpu_seconds),
+            "nutpie": lambda m: _watch_nutpie(m, window, cpu_seconds),
+            "pymc.sampling.jax": lambda m: _watch_jax(m, window, cpu_seconds),
+            "numpyro.infer.mcmc": lambda m: _count_numpyro(m, window),
+        }
+    )
+
+
+def _timed(
+    function: Callable,
+    window: Window,
+    cpu_seconds: Callable[[], float],
+    sampler: str,
+    after: Callable[..., None],
+) -> Callable:
+    """`function`, with its interval and CPU seconds added to the window, and `after(result, kwargs)` called."""
+
+    @functools.wraps(function)
+    def timed(*args, **kwargs):
+        cpu, start = cpu_seconds(), time.perf_counter()
+        result = function(*args, **kwargs)
+        _block_until_ready(result)
+        end = time.perf_counter()
+        if window.interval is None:  # else: PyMC fell back from one way of drawing to another, inside the first
+            window.interval = Interval(start, end)
+            window.cpu_seconds = cpu_seconds() - cpu
+            window.sampler = sampler
+        after(result, kwargs)
+        return result
+
+    return timed
+
+
+def _block_until_ready(result: Any) -> None:
+    """JAX returns before it has finished: wait, so that drawing is not taken for what comes after it."""
+    if "jax" in sys.modules:
+        sys.modules["jax"].block_until_ready(result)
+
+
+def _watch_pymc(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:
+    def after(_result, kwargs: dict) -> None:
+        step = kwargs["step"]
+        window.step_methods = [type(s).__name__ for s in getattr(step, "methods", [step])]
+        window.tune = kwargs["tune"]
+        per_chain = []
+        for trace in kwargs["traces"]:
+            names = {name for sampler in trace.sampler_vars or [] for name in sampler}
+            name = next((n for n in ("n_steps", "tree_size") if n in names), None)
+            if name is None:
+                return  # no gradient-based step method in this compound step
+            per_chain.append(trace.get_sampler_stats(name).reshape(-1))
+        window.total_gradients = int(sum(steps.sum() for steps in per_chain))
+        window.tuning_gradients = int(sum(steps[: window.tune].sum() for steps in per_chain))
+
+    for name in ("_mp_sample", "_sample_many"):
+        setattr(module, name, _timed(getattr(module, name), window, cpu_seconds, "pymc", after))
+
+
+def _watch_nutpie(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:
+    def after(_result, kwargs: dict) -> None:
+        window.tune = kwargs.get("tune")
+
+    compile_model, sample = module.compile_pymc_model, module.sample
+
+    @functools.wraps(compile_model)
+    def compile_and_note(*args, **kwargs):
+        window.linker = kwargs.get("backend", "numba")
+        window.gradient_backend = kwargs.get("gradient_backend") or (
+            (getattr(compile_model, "__kwdefaults__", None) or {}).get("gradient_backend")
+        )
+        return compile_model(*args, **kwargs)
+
+    @functools.wraps(sample)
+    def sample_and_count(*args, **kwargs):
+        # nutpie reports its running totals to a progress callback, called from its own thread; PyMC passes one.
+        report = kwargs.get("progress_callback")
+        if report is not None:
+
+            def count_and_report(chains):
+                window.total_gradients = sum(chain.total_num_steps for chain in chains)
+                return report(chains)
+
+            kwargs["progress_callback"] = count_and_report
+        return sample(*args, **kwargs)
+
+    module.compile_pymc_model = compile_and_note
+    module.sample = _timed(sample_and_count, window, cpu_seconds, "nutpie", after)
+
+
+def _watch_jax(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:
+    def after(_result, kwargs: dict) -> None:
+        window.tune = kwargs.get("tune")
+        window.linker = window.gradient_backend = "jax"
+
+    for name, sampler in (("_sample_numpyro_nuts", "numpyro"), ("_sample_blackjax_nuts", "blackjax")):
+        if hasattr(module, name):
+            setattr(module, name, _timed(getattr(module, name), window, cpu_seconds, sampler, after))
+
+
+def _count_numpyro(module: ModuleType, window: Window) -> None:
+    """Carry the number of leapfrog steps since the start in NumPyro's state: it collects nothing while it tunes.
+
+    This adds one integer addition to a transition, and changes no draw.
+    """
+    from numpyro.infer import hmc
+
+    state_type, plain_init, plain_sample = hmc.HMCState, hmc.HMC.init, hmc.HMC.sample
+    counted_type = namedtuple("HMCState", (*state_type._fields, "total_steps"))
+
+    def init(self, *args, **kwargs):
+        state = plain_init(self, *args, **kwargs)
+        return counted_type(*state, state.num_steps * 0)
+
+    def sample(self, state, *args, **kwargs):
+        new = plain_sample(self, state_type(*state[:-1]), *args, **kwargs)
+        return counted_type(*new, state.total_steps + new.num_steps)
+
+    plain_run = module.MCMC.run
+
+    @functools.wraps(plain_run)
+    def run(self, *args, **kwargs):
+        plain_run(self, *args, **kwargs)
+        window.total_gradients = int(self.last_state.total_steps.sum())
+
+    hmc.HMC.init, hmc.HMC.sample, module.MCMC.run = init, sample, run

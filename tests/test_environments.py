@@ -1,0 +1,412 @@
+"""Promises about measured environments and about asv's commands, kept with a package index made of tiny wheels.
+
+Nothing here needs the network, save the test that says so: the index is a folder, and what a stack contains
+is one module each, but uv, Git and asv are the real ones.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness import environments
+from harness.environments import ASV_REQUIREMENTS, holds, install, process_environment, python, stack_environment
+from harness.errors import BenchError, MachineError
+from harness.stacks import get_stack, parse
+
+ROOT = Path(__file__).resolve().parents[1]
+ASV = Path(sysconfig.get_path("scripts")) / "asv"
+BENCHMARK = """\
+import os
+import sys
+import importlib.metadata
+
+
+def track_release():
+    assert os.environ["BENCH_STACK"] == "v" + importlib.metadata.version("pymc")
+    assert len(os.environ["BENCH_LOCK_SHA256"]) == 64
+    assert sys.pycache_prefix and not sys.dont_write_bytecode
+    return float(importlib.metadata.version("pymc").split(".")[0])
+"""
+
+
+def lock(version: str, *pins: str) -> str:
+    """Return a lock of a PyMC that exists only in the tests."""
+    header = f"# release: pymc {version}\n# uploaded: 20{version.split('.', maxsplit=1)[0]:0>2}-01-01T00:00:00Z\n"
+    return header + "".join(f"{pin}\n" for pin in sorted([f"pymc=={version}", *pins]))
+
+
+def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
+    """Put a wheel into a package index that is a folder."""
+    (folder / name.replace("_", "-")).mkdir(parents=True, exist_ok=True)
+    path = folder / name.replace("_", "-") / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in files.items():
+            archive.writestr(member, content)
+        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
+    links = "".join(f'<a href="{file.name}">{file.name}</a>' for file in sorted(path.parent.glob("*.whl")))
+    (path.parent / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package index with three releases of a tiny PyMC, a tiny numba, and the real asv_runner."""
+    folder = tmp_path_factory.mktemp("index")
+    for version in ("1.0", "2.0", "3.0"):
+        wheel(folder, "pymc", version, {"pymc/__init__.py": f"version = {version!r}\n"})
+    wheel(folder, "numba", "1.0", {"numba/__init__.py": ""})
+    runner = Path(sysconfig.get_path("purelib")) / "asv_runner"
+    wheel(
+        folder,
+        "asv_runner",
+        "0.3.2",
+        {f"asv_runner/{file.relative_to(runner)}": file.read_text() for file in runner.rglob("*.py")},
+    )
+    return folder
+
+
+@pytest.fixture
+def offline(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use that index, an empty cache of uv's and environments under a temporary folder."""
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.as_uri())
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setattr(environments, "CACHE", tmp_path / ".asv")
+    return tmp_path
+
+
+def contents(path: Path) -> set[str]:
+    """Return the packages in an environment, as `name version`."""
+    script = "from importlib.metadata import distributions as d\nfor x in d(): print(x.name, x.version)"
+    done = subprocess.run([python(path), "-c", script], check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines())
+
+
+def test_an_environment_holds_exactly_its_stack_and_what_asv_needs(offline):
+    path = stack_environment(parse(lock("1.0", "numba==1.0")))
+    assert path.name.startswith("v1.0-")
+    assert contents(path) == {"pymc 1.0", "numba 1.0", "asv_runner 0.3.2"}
+    assert not list(path.glob("bin/pip*"))
+
+
+def test_switching_leaves_nothing_of_the_stack_before(offline):
+    path = offline / "environment"
+    install(path, parse(lock("1.0", "numba==1.0")))
+    stray = next(path.glob("lib/python3.12/site-packages")) / "stray.py"
+    stray.write_text("")
+    install(path, parse(lock("2.0")))
+    assert contents(path) == {"pymc 2.0", "asv_runner 0.3.2"}
+    assert not stray.exists()
+
+
+def test_an_environment_is_built_once(offline):
+    stack = parse(lock("1.0"))
+    before = stack_environment(stack).stat().st_ino
+    assert stack_environment(stack).stat().st_ino == before
+
+
+@pytest.mark.parametrize("step", ["create", "sync"])
+def test_an_interrupted_environment_is_not_taken_for_a_complete_one(offline, monkeypatch, step):
+    path, old, new = offline / "environment", parse(lock("1.0")), parse(lock("2.0"))
+    install(path, old)
+    with monkeypatch.context() as patch:
+
+        def interrupted(*arguments: object, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        if step == "sync":
+            patch.setattr(environments, "sync", interrupted)
+        else:
+            patch.setattr(environments.shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            install(path, new)
+    assert not holds(path, old)
+    assert not holds(path, new)
+    install(path, new)
+    assert holds(path, new)
+    assert contents(path) == {"pymc 2.0", "asv_runner 0.3.2"}
+
+
+def test_an_edited_lock_gets_another_environment(offline):
+    first, second = parse(lock("1.0")), parse(lock("1.0", "numba==1.0"))
+    assert stack_environment(first) != stack_environment(second)
+
+
+def test_a_stack_that_cannot_be_installed_is_named_with_the_reason(offline):
+    with pytest.raises(BenchError, match=r"^Stack v1\.0 cannot be installed: [^\n]*numba==7\.7[^\n]*$") as caught:
+        stack_environment(parse(lock("1.0", "numba==7.7")))
+    assert not isinstance(caught.value, MachineError)
+
+
+def test_without_a_network_the_sentence_says_so(offline, monkeypatch):
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(MachineError, match=r"^Stack v1\.0 cannot be installed: [^\n]*network[^\n]*try again\.$"):
+        stack_environment(parse(lock("1.0")))
+
+
+def test_a_cached_stack_needs_no_network(offline, monkeypatch):
+    stack = parse(lock("1.0"))
+    install(offline / "first", stack)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    install(offline / "second", stack)
+    assert holds(offline / "second", stack)
+
+
+def test_a_full_disk_is_one_clear_sentence(offline, monkeypatch):
+    full = subprocess.CompletedProcess(
+        [], 2, "", "error: failed to copy\n  cause: No space left on device (os error 28)"
+    )
+    monkeypatch.setattr(environments.subprocess, "run", lambda *arguments, **options: full)
+    with pytest.raises(MachineError, match=r"^Stack v1\.0 cannot be installed: the disk is full; free some space"):
+        environments.sync(offline, lock("1.0"), label="v1.0")
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_sentence(offline, monkeypatch):
+    (offline / "file").write_text("not a folder")
+    monkeypatch.setattr(environments, "CACHE", offline / "file")
+    with pytest.raises(MachineError, match=r"cannot be written \(.*\): free some space or fix its permissions\.$"):
+        stack_environment(parse(lock("1.0")))
+
+
+def test_without_python_3_12_there_is_one_clear_sentence(offline, monkeypatch):
+    monkeypatch.setattr(environments.sys, "base_prefix", str(offline))
+    missing = subprocess.CompletedProcess([], 2, "", "error: No interpreter found for Python 3.12")
+    monkeypatch.setattr(environments.subprocess, "run", lambda *arguments, **options: missing)
+    with pytest.raises(BenchError, match=r"^There is no Python 3\.12 [^\n]*install one"):
+        environments.create(offline / "environment")
+
+
+def test_the_users_settings_of_uv_and_python_do_not_change_what_is_installed(offline, monkeypatch):
+    for name, value in {
+        "UV_EXCLUDE_NEWER": "2001-01-01",
+        "UV_CONSTRAINT": "/nonexistent",
+        "UV_NO_BINARY": "1",
+        "UV_PYTHON": "3.9",
+        "VIRTUAL_ENV": "/nonexistent",
+        "PYTHONPATH": "/nonexistent",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(offline / "config"))
+    (offline / "config" / "uv").mkdir(parents=True)
+    (offline / "config" / "uv" / "uv.toml").write_text('exclude-newer = "2001-01-01T00:00:00Z"\n')
+    assert contents(stack_environment(parse(lock("1.0")))) == {"pymc 1.0", "asv_runner 0.3.2"}
+
+
+def test_byte_code_is_kept_for_each_stack_and_no_foreign_packages_get_in(offline):
+    first, second = parse(lock("1.0")), parse(lock("2.0"))
+    base = {"PATH": "/bin", "PYTHONPATH": "/x", "PYTHONHOME": "/x", "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = process_environment(first, base)
+    assert set(variables) == {"PATH", "PYTHONPYCACHEPREFIX"}
+    assert variables["PYTHONPYCACHEPREFIX"] != process_environment(second, base)["PYTHONPYCACHEPREFIX"]
+    assert "PATH" in process_environment(first)
+
+
+def test_byte_code_is_compiled_once_outside_the_environment(offline):
+    stack = parse(lock("1.0"))
+    path = stack_environment(stack)
+    environments.compile_bytecode(path, stack)
+    (compiled,) = (offline / ".asv" / "pycache").rglob("pymc/__init__.*.pyc")
+    before = compiled.stat().st_mtime_ns
+    assert not list(path.rglob("*.pyc"))
+    environments.compile_bytecode(path, stack)
+    install(path, stack)
+    subprocess.run([python(path), "-c", "import pymc"], env=process_environment(stack), check=True)
+    assert compiled.stat().st_mtime_ns == before
+
+
+def test_asv_inside_and_asv_outside_speak_the_same_protocol():
+    pinned = ASV_REQUIREMENTS.read_text().splitlines()[-1].partition("==")[2]
+    outside = next(Path(sysconfig.get_path("purelib")).glob("asv_runner-*.dist-info")).name
+    assert outside == f"asv_runner-{pinned}.dist-info"
+
+
+@pytest.fixture
+def project(index: Path, tmp_path: Path) -> Path:
+    """A fresh clone of the project with two tiny stacks, one benchmark and an empty HOME."""
+    path = tmp_path / "project"
+    shutil.copytree(ROOT / "harness", path / "harness", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("asv.conf.json", "pyproject.toml"):
+        shutil.copy(ROOT / name, path)
+    for name in ("benchmarks", "stacks", "home", "results"):
+        (path / name).mkdir()
+    (path / "benchmarks" / "__init__.py").write_text("")
+    (path / "benchmarks" / "release.py").write_text(BENCHMARK)
+    (path / "stacks" / "v1.0.txt").write_text(lock("1.0", "numba==1.0"))
+    (path / "stacks" / "v2.0.txt").write_text(lock("2.0"))
+    return path
+
+
+def variables_of(project: Path, **variables: str) -> dict[str, str]:
+    """Return the environment variables of a project's user."""
+    dropped = ("BENCH_MACHINE", "PYTHONPATH", "XDG_CONFIG_HOME")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    cache = {"HOME": str(project / "home"), "UV_CACHE_DIR": str(project / "uv")}
+    return kept | cache | {"UV_DEFAULT_INDEX": (project / "no-index").as_uri()} | variables
+
+
+def asv(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run asv in a project as its user would."""
+    done = subprocess.run(
+        [ASV, *arguments],
+        cwd=project,
+        env=variables_of(project, **variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done
+
+
+def results(project: Path) -> dict[str, float | None]:
+    """Return the published number of each stack."""
+    found = {}
+    for path in project.glob("results/*/*-stack-py3.12.json"):
+        content = json.loads(path.read_text())
+        tag = subprocess.run(
+            ["git", "-C", project / ".asv/timeline", "name-rev", "--name-only", "--tags", content["commit_hash"]],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        found[tag] = content["results"]["release.track_release"][0]
+    return {tag: value[0] if value else None for tag, value in found.items()}
+
+
+def test_plain_asv_works_on_a_fresh_clone_with_an_empty_home(project, index):
+    use = {"UV_DEFAULT_INDEX": index.as_uri()}
+    assert asv(project, "check", **use).returncode == 0
+    assert asv(project, "run", "v1.0^..v2.0", **use).returncode == 1  # the first stack has no predecessor
+    assert asv(project, "run", "v1.0", **use).returncode == 0
+    assert asv(project, "run", "v1.0..v2.0", **use).returncode == 0
+    assert results(project) == {"v1.0": 1.0, "v2.0": 2.0}
+    assert "No commit hashes selected" in asv(project, "run", "NEW").stdout
+    assert "track_release" in asv(project, "show", "v2.0").stdout
+    assert "|       2 | release.track_release" in asv(project, "compare", "v1.0", "v2.0").stdout
+    assert asv(project, "publish").returncode == 0
+    assert "v2.0" in (project / "html" / "index.json").read_text()
+
+
+def test_asv_goes_on_when_a_stack_cannot_be_installed(project, index):
+    (project / "stacks" / "v3.0.txt").write_text(lock("3.0", "numba==7.7"))
+    done = asv(project, "run", "ALL", UV_DEFAULT_INDEX=index.as_uri())
+    assert done.returncode == 2
+    assert done.stdout.count("Stack v3.0 cannot be installed: ") >= 1
+    assert "numba==7.7" in done.stdout
+    assert results(project) == {"v1.0": 1.0, "v2.0": 2.0, "v3.0": None}
+
+
+def test_asv_records_no_failure_of_a_stack_when_it_is_the_network_that_fails(project):
+    done = asv(project, "run", "ALL", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple", UV_HTTP_RETRIES="0")
+    assert done.returncode == 1
+    assert "check the network connection" in done.stdout
+    assert results(project) == {}
+
+
+def test_asv_answers_an_unknown_release_with_the_newest_ones(project):
+    done = asv(project, "run", "v9.9^!")
+    assert done.returncode == 1
+    assert "'v9.9^!' is not a range of this timeline" in done.stdout
+    assert "v2.0, v1.0" in done.stdout
+
+
+def test_asv_names_a_damaged_lock(project):
+    (project / "stacks" / "v1.0.txt").write_text("# release: pymc 1.0\npymc=1.0\n")
+    done = asv(project, "check")
+    assert done.returncode == 1
+    assert "stacks/v1.0.txt, line 2" in done.stdout
+    assert len(done.stdout.strip().splitlines()) == 1
+
+
+def test_asv_without_git_says_so(project):
+    assert asv(project, "machine", "--yes").returncode == 0
+    done = asv(project, "run", "v1.0", PATH=str(project))
+    assert done.returncode == 1
+    assert "There is no `git` on PATH" in done.stdout
+
+
+def test_asv_names_this_machine_without_being_asked(project, index):
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    known = json.loads((project / "home" / ".asv-machine.json").read_text())
+    (name,) = set(known) - {"version"}
+    assert os.uname().nodename not in json.dumps(known)
+    assert os.uname().release not in json.dumps(known)
+    assert (project / "results" / name / "machine.json").exists()
+    (project / "home" / ".asv-machine.json").write_text(
+        json.dumps({"version": 1, "mine": known[name] | {"machine": "mine"}})
+    )
+    assert asv(project, "run", "v1.0").returncode == 0
+    assert (project / "results" / "mine" / "machine.json").exists()
+    assert asv(project, "run", "v1.0", BENCH_MACHINE="chosen").returncode == 0
+    assert (project / "results" / "chosen" / "machine.json").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "mine": 3}', '{"version": 1, "mine": {}}', ""])
+def test_asv_says_how_to_repair_a_damaged_list_of_machines(project, content):
+    (project / "home" / ".asv-machine.json").write_text(content)
+    done = asv(project, "check")
+    assert done.returncode == 1
+    assert ".asv-machine.json is damaged: delete it" in done.stdout
+    assert len(done.stdout.strip().splitlines()) == 1
+
+
+def test_asv_works_where_home_cannot_be_written(project, index):
+    (project / "file").write_text("not a folder")
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri(), HOME=str(project / "file")).returncode == 0
+    assert results(project) == {"v1.0": 1.0}
+
+
+def test_asv_does_not_install_the_same_stack_twice(project, index):
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    assert (
+        asv(project, "run", "v1.0", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple", UV_CACHE_DIR="/dev/null").returncode
+        == 0
+    )
+
+
+def test_asv_does_not_take_an_interrupted_installation_for_a_complete_one(project, index):
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    (environment,) = (project / ".asv" / "env").iterdir()
+    (environment / environments.MARKER).unlink()
+    shutil.rmtree(environment / "lib" / "python3.12" / "site-packages" / "asv_runner")
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    assert results(project) == {"v1.0": 1.0}
+
+
+def test_asv_interrupted_while_it_installs_says_so_and_goes_on_when_run_again(project, index):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        variables = variables_of(project, UV_DEFAULT_INDEX=f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+        process = subprocess.Popen(
+            [ASV, "run", "v1.0"], cwd=project, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        silent.accept()  # uv is installing, and waits for an answer that does not come
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Interrupted" in output
+    assert "Traceback" not in output
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    assert results(project) == {"v1.0": 1.0}
+
+
+@pytest.mark.network
+def test_the_newest_stack_is_installed_exactly_as_locked(tmp_path):
+    stack = get_stack("v6.4.0")
+    path = tmp_path / "environment"
+    install(path, stack)
+    names = {line.split()[0].lower().replace("_", "-").replace(".", "-"): line.split()[1] for line in contents(path)}
+    assert names == dict(stack.packages) | {"asv-runner": "0.3.2"}

@@ -1,0 +1,294 @@
+"""The models' data never change, and their references are the exact posterior: each is checked against a sampler
+or a quadrature that shares nothing with it. Nothing here needs PyMC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import models
+from models import discrete, ppca
+from models._quadrature import fitted_axes, moments, normalised
+
+ROOT = Path(__file__).parents[1]
+EVERY_SIZE = [(name, n) for name in models.names() for n in models.load(name).SIZES]
+
+
+# The package
+
+
+def test_the_models_are_found_and_nothing_else():
+    assert {"ppca", "discrete"} <= set(models.names())
+    assert not [name for name in models.names() if name.startswith("_")]
+
+
+def test_adding_a_model_is_adding_one_file(tmp_path, monkeypatch):
+    (tmp_path / "added_model.py").write_text("SIZES = (7,)\n")
+    (tmp_path / "_helper.py").write_text("")
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "models.added_model", raising=False)
+    assert "added_model" in models.names()
+    assert "_helper" not in models.names()
+    assert models.load("added_model").SIZES == (7,)
+    monkeypatch.delitem(sys.modules, "models.added_model")
+
+
+@pytest.mark.parametrize("name", ["pcca", "_moments", "", "ppca.data"])
+def test_an_unknown_model_gets_a_sentence_with_the_known_ones(name):
+    with pytest.raises(models.UnknownModel) as error:
+        models.load(name)
+    assert str(error.value) == f"There is no model {name!r}: choose one of {', '.join(models.names())}."
+
+
+def test_an_unknown_size_gets_a_sentence_with_the_known_ones():
+    models.check_size(ppca, 500)
+    with pytest.raises(models.UnknownSize) as error:
+        models.check_size(ppca, 501)
+    assert str(error.value) == "The model ppca has no size n=501: choose one of 500, 5000."
+
+
+def test_data_and_references_need_neither_pymc_nor_the_rest_of_the_project():
+    blocked = ["pymc", "pytensor", "arviz", "sampling", "benchmarks", "harness"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({blocked}))\n"
+        "import models\n"
+        "for name in models.names():\n"
+        "    model = models.load(name)\n"
+        "    for n in model.SIZES: model.data(n), model.reference(n)\n"
+        "    print(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == models.names()
+
+
+# Every model
+
+
+@pytest.mark.parametrize(("name", "n"), EVERY_SIZE)
+def test_data_never_change(name, n):
+    model = models.load(name)
+    x = model.data(n)
+    little_endian = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("<"))
+    assert x.dtype in (np.float64, np.int64)
+    assert hashlib.sha256(little_endian.tobytes()).hexdigest() == model.DATA_SHA256[n]
+    assert set(model.DATA_SHA256) == set(model.SIZES)
+
+
+@pytest.mark.parametrize(("name", "n"), EVERY_SIZE)
+def test_the_error_of_a_reference_is_far_below_what_a_trial_can_see(name, n):
+    for estimand, exact in models.load(name).reference(n).items():
+        assert 0 <= exact.error < 1e-3 * exact.sd, estimand
+
+
+def test_the_second_moment_is_that_of_the_mean_and_sd():
+    assert models.Moments(mean=3.0, sd=4.0, error=0.0).second_moment == 25.0
+
+
+# Quadrature
+
+
+def test_quadrature_finds_and_integrates_a_correlated_normal_from_a_poor_guess():
+    mean, covariance = np.array([3.0, -20.0]), np.array([[4.0, 1.2], [1.2, 1.0]])
+    precision = np.linalg.inv(covariance)
+
+    def log_density(a, b):
+        d = np.stack(np.meshgrid(a - mean[0], b - mean[1], indexing="ij"), axis=-1)
+        return -0.5 * np.einsum("abi,ij,abj->ab", d, precision, d)
+
+    axes = fitted_axes(log_density, center=[0.0, -15.0], scale=[8.0, 0.9], nodes=65)
+    a, b = axes[0][:, None], axes[1][None, :]
+    found = moments(log_density(*axes), {"b": (b, b**2), "sum": (a + b, (a + b) ** 2)})
+    assert found["b"].mean == pytest.approx(-20.0, abs=1e-9)
+    assert found["b"].sd == pytest.approx(1.0, abs=1e-9)
+    assert found["sum"].sd == pytest.approx((4 + 1 + 2.4) ** 0.5, abs=1e-9)
+
+
+def test_quadrature_reports_a_grid_that_is_too_coarse():
+    def log_density(a):
+        return -0.5 * a**2
+
+    errors = []
+    for nodes in (9, 33):
+        (a,) = fitted_axes(log_density, center=[0.3], scale=[1.0], nodes=nodes)
+        errors.append(moments(log_density(a), {"a": (a, a**2)})["a"].error)
+    assert errors[0] > 0.01
+    assert errors[1] < 1e-6
+
+
+# PPCA
+
+
+def test_ppca_estimands_do_not_change_when_signs_flip():
+    rng = np.random.default_rng(0)
+    draws = {"w": rng.normal(size=(2, 3, 2, 1)), "z": rng.normal(size=(2, 3, 500, 1))}
+    flipped = {name: -values for name, values in draws.items()}
+    here, there = ppca.estimands(draws, 500), ppca.estimands(flipped, 500)
+    assert set(here) == set(ppca.reference(500))
+    for name, values in here.items():
+        assert values.shape == (2, 3)
+        np.testing.assert_array_equal(values, there[name])
+    np.testing.assert_allclose(here["w1w2"], (draws["w"][..., 0, 0] * draws["w"][..., 1, 0]))
+    np.testing.assert_allclose(here["zz"], (draws["z"][..., 0] ** 2).mean(axis=-1))
+
+
+def test_ppca_reference_reproduces_the_numbers_of_the_design():
+    rng = np.random.default_rng(42)
+    w = rng.normal(0, 2, size=(2, 1))
+    z = rng.normal(0, 1, size=(1, 500))
+    exact = ppca.reference_for(w @ z + rng.normal(0, 1, size=(2, 500)))["w1w2"]
+    assert round(exact.mean, 4) == -1.1695
+    assert round(exact.sd, 4) == 0.1255
+
+
+@pytest.mark.parametrize("n", ppca.SIZES)
+def test_ppca_reference_agrees_with_polar_quadrature_over_the_whole_plane(n):
+    """In polar coordinates, over both modes, with the marginal normal density of each observation written out."""
+    x = ppca.data(n)
+    radius = np.linspace(0.01, 4.0, 800)
+    angle = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    r, a = np.meshgrid(radius, angle, indexing="ij")
+    w = np.stack([r * np.cos(a), r * np.sin(a)], axis=-1)
+    covariance = np.eye(2) + w[..., :, None] * w[..., None, :]
+    trace = np.einsum("raij,ji->ra", np.linalg.inv(covariance), x @ x.T)
+    log_density = -n / 2 * np.linalg.slogdet(covariance)[1] - trace / 2 - (w**2).sum(-1) / (2 * 2.0**2)
+    weights = normalised(log_density + np.log(r))
+    exact = ppca.reference(n)
+    for name, values in {"w1w1": w[..., 0] ** 2, "w1w2": w[..., 0] * w[..., 1], "w2w2": w[..., 1] ** 2}.items():
+        assert (weights * values).sum() == pytest.approx(exact[name].mean, abs=1e-6 * exact[name].sd)
+        assert (weights * values**2).sum() == pytest.approx(exact[name].second_moment, rel=1e-7)
+
+    # Given w, each zₙ has variance 1/q, so that q Σ zₙ² has a noncentral chi-squared distribution.
+    q = 1 + r**2
+    mean, variance = stats.ncx2.stats(n, np.einsum("rai,ij,raj->ra", w, x @ x.T, w) / q)
+    zz_mean, zz_variance = mean / q / n, variance / q**2 / n**2
+    overall = (weights * zz_mean).sum()
+    assert overall == pytest.approx(exact["zz"].mean, abs=1e-6 * exact["zz"].sd)
+    assert (weights * (zz_variance + (zz_mean - overall) ** 2)).sum() ** 0.5 == pytest.approx(exact["zz"].sd, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "draws"), [(500, 400), (5000, 300)])
+def test_ppca_reference_agrees_with_a_gibbs_sampler(n, draws):
+    """Both conditionals are normal: w given z by linear regression, z given w by shrinkage."""
+    rng, x, chains, warmup = np.random.default_rng(1), ppca.data(n), 60, 40
+    w = rng.choice([-1.0, 1.0], size=(chains, 1)) * np.array([-0.6, 1.4])
+    kept_w, kept_zz = [], []
+    for step in range(warmup + draws):
+        q = 1 + (w**2).sum(axis=1, keepdims=True)
+        z = w @ x / q + rng.normal(size=(chains, n)) / np.sqrt(q)
+        precision = (z**2).sum(axis=1, keepdims=True) + 1 / 2.0**2
+        w = z @ x.T / precision + rng.normal(size=(chains, 2)) / np.sqrt(precision)
+        if step >= warmup:
+            kept_w.append(w)
+            # The estimand needs Σ z² only: a latent variable with that sum stands for the n of them.
+            kept_zz.append(np.sqrt((z**2).sum(axis=1)))
+    posterior = {
+        "w": np.stack(kept_w, axis=1)[..., None],
+        "z": np.stack(kept_zz, axis=1)[..., None, None],
+    }
+    assert_agrees(ppca.estimands(posterior, n), ppca.reference(n))
+
+
+# The discrete mixture
+
+
+def test_discrete_estimands_do_not_depend_on_the_order_of_the_observations():
+    rng = np.random.default_rng(0)
+    draws = {
+        "mu": rng.normal(size=(2, 3, 2)),
+        "sigma": rng.uniform(0.5, 1, size=(2, 3, 2)),
+        "cluster": rng.choice(2, size=(2, 3, 100)),
+    }
+    here = discrete.estimands(draws, 100)
+    there = discrete.estimands({**draws, "cluster": draws["cluster"][..., rng.permutation(100)]}, 100)
+    assert set(here) == set(discrete.reference(100))
+    for name, values in here.items():
+        assert values.shape == (2, 3)
+        np.testing.assert_array_equal(values, there[name])
+    np.testing.assert_allclose(here["mean"], 0.3 * draws["mu"][..., 0] + 0.7 * draws["mu"][..., 1])
+
+
+def test_discrete_estimands_show_a_chain_with_the_clusters_in_each_others_roles():
+    """There is no symmetry of labels: a chain that has swapped them is wrong, and must not pass."""
+    right = {"mu": np.array([[[-0.9, 2.0]]]), "sigma": np.array([[[0.5, 0.8]]])}
+    swapped = {name: values[..., ::-1] for name, values in right.items()}
+    exact = discrete.reference(100)
+    for name in ("mean", "gap"):
+        distance = discrete.component_estimands(swapped)[name] - exact[name].mean
+        assert abs(distance.item()) > 10 * exact[name].sd
+
+
+def test_discrete_second_mode_has_no_mass_and_the_reference_misses_no_other():
+    """A grid over everywhere that prior and data allow, where the reference covers the main mode only."""
+    mu, log_sigma = np.arange(-3.0, 4.0, 0.125), np.arange(-4.0, 1.2, 0.125)
+    axes = [mu, log_sigma, mu, log_sigma]
+    weights = normalised(discrete.sum_out_labels(discrete.data(100), *axes)[0])
+    of_means = weights.sum(axis=(1, 3))
+    second_mode = of_means[mu[:, None] > mu[None, :]].sum()
+    assert second_mode == pytest.approx(5.0e-8, rel=0.05)
+
+    exact = discrete.reference(100)
+    gap = (of_means * (mu[None, :] - mu[:, None])).sum()
+    assert gap == pytest.approx(exact["gap"].mean, abs=2e-3 * exact["gap"].sd)
+    for name, others in {"sigma_0": (0, 2, 3), "sigma_1": (0, 1, 2)}.items():
+        mean = weights.sum(axis=others) @ np.exp(log_sigma)
+        assert mean == pytest.approx(exact[name].mean, abs=2e-3 * exact[name].sd)
+
+
+def test_discrete_reference_agrees_with_a_gibbs_sampler():
+    """Labels and means from their conditionals, log(sigma) by Metropolis: the joint posterior, nothing summed out."""
+    rng, y, chains, warmup, draws = np.random.default_rng(2), discrete.data(100), 300, 60, 250
+    mu, sigma = np.tile([-1.0, 2.0], (chains, 1)), np.tile([0.6, 0.7], (chains, 1))
+    kept = {"mu": [], "sigma": [], "cluster": []}
+    for step in range(warmup + draws):
+        standardised = (y[:, None] - mu[:, None, :]) / sigma[:, None, :]
+        log_odds = (np.log([0.3, 0.7] / sigma)[:, None, :] - 0.5 * standardised**2) @ [-1.0, 1.0]
+        cluster = (rng.logistic(size=log_odds.shape) < log_odds).astype(int)
+        for k in (0, 1):
+            members = (cluster == k).astype(float)
+            count, total = members.sum(axis=1), members @ y
+            precision = 1 + count / sigma[:, k] ** 2
+            mu[:, k] = total / sigma[:, k] ** 2 / precision + rng.normal(size=chains) / np.sqrt(precision)
+            squares = members @ y**2 - 2 * mu[:, k] * total + count * mu[:, k] ** 2
+
+            def log_density(s, count=count, squares=squares):
+                return (1 - count) * np.log(s) - squares / (2 * s**2) - s**2 / 2
+
+            for _ in range(6):
+                proposed = sigma[:, k] * np.exp(0.25 * rng.normal(size=chains))
+                log_ratio = log_density(proposed) - log_density(sigma[:, k])
+                sigma[:, k] = np.where(-rng.exponential(size=chains) < log_ratio, proposed, sigma[:, k])
+        if step >= warmup:
+            for name, value in (("mu", mu), ("sigma", sigma), ("cluster", cluster)):
+                kept[name].append(value.copy())
+    posterior = {name: np.stack(values, axis=1) for name, values in kept.items()}
+    assert_agrees(discrete.estimands(posterior, 100), discrete.reference(100))
+
+
+def assert_agrees(found: dict[str, np.ndarray], exact: dict[str, models.Moments]) -> None:
+    """Mean, second moment and variance agree within 4 standard errors, which are small enough to see a shift of
+    6 % of an sd. The variance is tested by itself since a mean far from zero hides it in the second moment.
+
+    Chains are independent, so the spread of their means gives the standard error: no autocorrelation to guess.
+    """
+    assert set(found) == set(exact)
+    for name, x in found.items():
+        moment = exact[name]
+        for draws, truth in (
+            (x, moment.mean),
+            (x**2, moment.second_moment),
+            ((x - moment.mean) ** 2, moment.sd**2),
+        ):
+            of_chains = draws.mean(axis=1)
+            error = of_chains.std(ddof=1) / len(of_chains) ** 0.5
+            assert abs(of_chains.mean() - truth) < 4 * error, name
+            assert error < 0.015 * draws.std(), name

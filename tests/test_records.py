@@ -1,0 +1,146 @@
+"""Records are read as they are; what cannot be read is named, and nothing else is lost for it."""
+
+import json
+
+import pytest
+
+from harness import unfinished
+from harness.errors import BenchError
+from harness.records import Measurement, read_measurements, read_records
+
+
+def record(kind="cold", outcome="ok", **changes) -> dict:
+    document = {
+        "schema": 1,
+        "kind": kind,
+        "started": "2026-11-01T00:00:00+00:00",
+        "settings": {"model": "ppca", "n": 500, "backend": "pymc-c", "tune": 500},
+        "outcome": outcome,
+        "reason": None if outcome == "ok" else "because",
+        "lock_sha256": "lock",
+        "code_sha256": "code",
+        "trial_wall_seconds": 10.0,
+        "a field of the future": 1,
+    }
+    if outcome == "ok":
+        document |= {
+            "clocks": {"setup_wall_seconds": 3.0, "sampling_wall_seconds": 2.0, "call_wall_seconds": 4.5},
+            "counters": {"gradients_tuning": 1000, "gradients_drawing": 3000, "divergences": 0},
+            "effective_draws": 400.0,
+            "peak_memory_mib": 512.0,
+            "control": {"drift": 1.02, "contaminated": False},
+        }
+    return document | changes
+
+
+def write(results, tag, name, records):
+    folder = results / "box" / "records" / tag
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+def test_rates_are_per_effective_draw(tmp_path):
+    (r,) = read_records(write(tmp_path, "v6.4.0", "x", [record()]))
+    assert r.gradients_per_effective_draw == 10.0
+    assert r.seconds_per_1000_effective_draws == 5.0
+
+
+def test_an_unknown_count_gives_no_rate_and_not_a_wrong_one(tmp_path):
+    counters = {"gradients_tuning": None, "gradients_drawing": 3000}
+    (r,) = read_records(write(tmp_path, "v6.4.0", "x", [record(counters=counters)]))
+    assert r.gradients_per_effective_draw is None
+
+
+DAMAGE = {
+    "truncated": json.dumps([record()])[:-40],
+    "empty": "",
+    "an empty list": "[]",
+    "not a list": json.dumps(record()),
+    "a number": "3",
+    "another schema": json.dumps([record(schema=99)]),
+    "an outcome edited by hand": json.dumps([record(outcome="fine")]),
+    "a clock edited by hand": json.dumps([record(clocks={"setup_wall_seconds": "fast"})]),
+    "settings lost": json.dumps([{k: v for k, v in record().items() if k != "settings"}]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_named_with_the_next_step(tmp_path, damage):
+    path = write(tmp_path, "v6.4.0", "x", [])
+    path.write_text(DAMAGE[damage])
+    with pytest.raises(BenchError, match="restore it with `git checkout") as caught:
+        read_records(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_does_not_hide_the_others(tmp_path):
+    write(tmp_path, "v6.4.0", "good", [record()])
+    write(tmp_path, "v6.4.0", "bad", []).write_text("{")
+    found, damaged = read_measurements(tmp_path, "box", "v6.4.0")
+    assert [m.backend for m in found] == ["pymc-c"]
+    assert len(damaged) == 1
+
+
+def measurement(*records) -> Measurement:
+    from harness.records import _RECORDS
+
+    documents = [{**r, "schema_version": r["schema"]} for r in records]
+    return Measurement("v6.4.0", "ppca", 500, "pymc-c", tuple(_RECORDS.validate_python(documents)))
+
+
+def test_a_measurement_is_complete_with_one_cold_and_all_its_warm_trials():
+    assert measurement(record(), record("warm"), record("warm")).complete(2)
+    assert not measurement(record(), record("warm")).complete(2)
+    assert measurement(record()).complete(0)
+
+
+def test_a_measurement_that_failed_is_complete_for_the_next_trial_would_fail_too():
+    assert measurement(record(outcome="failed")).complete(2)
+
+
+def test_the_outcome_of_a_measurement_is_that_of_its_worst_trial():
+    m = measurement(record(), record("warm", outcome="invalid"))
+    assert (m.outcome, m.reason) == ("invalid", "because")
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "UNFINISHED", tmp_path / "unfinished")
+
+    def fill(name, run, *records):
+        folder = unfinished.scratch("v6.4.0") / name
+        (folder / "home").mkdir(parents=True)
+        for i, r in enumerate(records):
+            (folder / (f"warm-{i}.json" if i else "cold.json")).write_text(json.dumps(r))
+        if run:
+            (folder / "run").write_text(run)
+        return folder
+
+    return fill
+
+
+def test_saved_records_move_beside_the_results_of_asv(scratch, tmp_path):
+    folder = scratch("ppca-500-pymc-c", "run-1", record(), record("warm"))
+    (path,) = unfinished.archive("v6.4.0", "run-1", tmp_path / "results", "box")
+    assert path == tmp_path / "results/box/records/v6.4.0/ppca-500-pymc-c.json"
+    assert [r.kind for r in read_records(path)] == ["cold", "warm"]
+    assert not folder.exists()
+
+
+def test_records_of_another_interrupted_run_stay(scratch, tmp_path):
+    mine = scratch("ppca-500-pymc-c", "run-2", record())
+    others = [scratch("ppca-500-blackjax", "run-1", record()), scratch("ppca-500-default", None, record())]
+    unfinished.archive("v6.4.0", "run-2", tmp_path / "results", "box")
+    assert not mine.exists()
+    assert all(folder.exists() for folder in others)
+
+
+def test_records_stay_when_the_results_cannot_be_written(scratch, tmp_path):
+    folder = scratch("ppca-500-pymc-c", "run-1", record())
+    (tmp_path / "results").write_text("a file where a folder should be")
+    with pytest.raises(BenchError, match="the records stay in"):
+        unfinished.archive("v6.4.0", "run-1", tmp_path / "results", "box")
+    assert (folder / "cold.json").exists()

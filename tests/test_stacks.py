@@ -1,0 +1,261 @@
+"""Promises about stacks: what a lock may look like, and that history is only ever appended to."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+from harness import releases, stacks
+from harness.errors import BenchError, MachineError
+from harness.releases import Release, pymc_releases
+from harness.stacks import STACKS, append, diff, get_stack, load_stacks, parse, resolve, update
+
+LOCK = """\
+# release: pymc 6.9.0
+# uploaded: 2030-01-01T12:00:00Z
+# resolved as of: 2030-01-02T12:00:00Z
+# python: 3.12
+# platform: x86_64-manylinux_2_28
+numpy==3.0.0
+pymc==6.9.0
+xarray==2029.1.0
+xarray-einstats==0.9.0
+"""
+FUTURE = Release("6.9.0", datetime(2030, 1, 1, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the project's stacks."""
+    return Path(shutil.copytree(STACKS, tmp_path / "stacks"))
+
+
+@pytest.fixture
+def no_import_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks are not installed to see whether they can be imported."""
+    monkeypatch.setattr(stacks, "check_imports", lambda stack: {"blackjax": "does not exist"})
+
+
+def test_every_release_since_5_10_has_a_stack_in_order_of_date():
+    found = load_stacks()
+    assert found[0].tag == "v5.10.0"
+    assert len(found) >= 50
+    assert [stack.date for stack in found] == sorted(stack.date for stack in found)
+    assert all(stack.date.tzinfo is UTC for stack in found)
+
+
+def test_a_yanked_release_has_no_stack():
+    assert "v5.17.1" not in {stack.tag for stack in load_stacks()}
+
+
+def test_no_stack_contains_a_pre_release():
+    for stack in load_stacks():
+        assert not [pin for pin in stack.packages.items() if Version(pin[1]).is_prerelease], stack.tag
+
+
+def test_a_stack_contains_every_backend_or_says_in_its_header_why_not():
+    for stack in load_stacks():
+        for name in ("numba", "nutpie", "numpyro", "blackjax", "jax", "arviz"):
+            explained = [line for line in stack.text.splitlines() if line.startswith("# without:") and name in line]
+            assert (name in stack.packages) != bool(explained), (stack.tag, name)
+
+
+def test_every_stack_has_on_record_which_of_its_packages_cannot_be_imported():
+    record = json.loads((STACKS / "imports.json").read_text())
+    assert list(record) == [stack.tag for stack in load_stacks()]
+    assert all(isinstance(reason, str) and reason for failures in record.values() for reason in failures.values())
+
+
+def test_the_newest_stacks_import_completely():
+    record = json.loads((STACKS / "imports.json").read_text())
+    assert record["v6.3.2"] == {}
+    assert record["v6.4.0"] == {}
+
+
+def test_the_locks_give_the_hashes_that_results_are_kept_by():
+    stacks.verify_history()
+
+
+def test_a_stack_is_found_by_its_tag_and_by_its_version():
+    assert get_stack("v6.4.0") == get_stack("6.4.0")
+    assert get_stack("6.4.0").packages["pymc"] == "6.4.0"
+
+
+def test_an_unknown_release_is_answered_with_the_newest_ones_and_how_to_add():
+    with pytest.raises(BenchError, match=r"no stack '9\.9'.*v\d.*`bench stacks update`"):
+        get_stack("9.9")
+
+
+def test_a_lock_is_read_completely():
+    stack = parse(LOCK)
+    assert stack.tag == "v6.9.0"
+    assert stack.date == FUTURE.uploaded
+    assert list(stack.packages) == ["numpy", "pymc", "xarray", "xarray-einstats"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("numpy==3.0.0", "numpy>=3", 6),
+        ("numpy==3.0.0", "<<<<<<< HEAD", 6),
+        ("numpy==3.0.0", "numpy==three", 6),
+        ("numpy==3.0.0", "zlib==1.0", 7),
+        ("xarray==", "pymc==", 8),
+        ("einstats==0.9.0\n", "einst", 9),
+        ("einstats==0.9.0\n", "einstats==0.9.0", 9),
+        ("# release: pymc 6.9.0", "# release: pymc 6.8.0", 1),
+        ("pymc==6.9.0\n", "", 1),
+        ("2030-01-01T12:00:00Z", "yesterday", 2),
+        (LOCK, "", 1),
+    ],
+)
+def test_a_damaged_lock_is_named_with_its_line_and_how_to_restore_it(folder, old, new, line):
+    (folder / "v6.9.0.txt").write_text(LOCK.replace(old, new, 1))
+    with pytest.raises(BenchError, match=rf"stacks/v6\.9\.0\.txt, line {line}: .*git checkout -- stacks/v6"):
+        load_stacks(folder)
+
+
+def test_a_lock_that_is_no_text_is_named(folder):
+    (folder / "v6.9.0.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BenchError, match=r"stacks/v6\.9\.0\.txt cannot be read"):
+        load_stacks(folder)
+
+
+def test_a_lock_under_another_name_is_refused(folder):
+    (folder / "v6.8.0.txt").write_text(LOCK)
+    with pytest.raises(BenchError, match=r"belongs in stacks/v6\.9\.0\.txt"):
+        load_stacks(folder)
+
+
+def test_a_checkout_with_windows_line_ends_gives_the_same_stacks(folder):
+    path = folder / "v6.4.0.txt"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert get_stack("6.4.0", folder).sha256 == get_stack("6.4.0").sha256
+    stacks.verify_history(folder)
+
+
+def test_no_locks_at_all_is_an_error(tmp_path):
+    with pytest.raises(BenchError, match="git checkout -- stacks"):
+        load_stacks(tmp_path)
+
+
+def test_a_difference_names_what_changed_what_came_and_what_went():
+    old = parse(LOCK)
+    new = parse(LOCK.replace("numpy==3.0.0", "jax==1.0\nnumpy==3.1.0").replace("xarray==2029.1.0\n", ""))
+    change = diff(old, new)
+    assert change.changed == {"numpy": ("3.0.0", "3.1.0")}
+    assert change.added == {"jax": "1.0"}
+    assert change.removed == {"xarray": "2029.1.0"}
+
+
+@pytest.mark.parametrize("tag", ["v5.10.0", "v6.2.0", "v6.4.0"])
+def test_a_changed_lock_is_reported_by_name(folder, tag):
+    path = folder / f"{tag}.txt"
+    path.write_text(path.read_text().replace("arviz==", "arviz==9", 1))
+    with pytest.raises(BenchError, match=rf"stacks/{tag}\.txt changes history.*git checkout -- stacks"):
+        stacks.verify_history(folder)
+
+
+def test_a_removed_lock_is_reported_by_name(folder):
+    (folder / "v6.2.0.txt").unlink()
+    with pytest.raises(BenchError, match=r"stacks/v6\.2\.0\.txt is missing"):
+        stacks.verify_history(folder)
+
+
+def test_a_lock_put_between_others_is_reported_by_name(folder):
+    (folder / "v6.9.0.txt").write_text(LOCK.replace("2030-01-01", "2025-01-01"))
+    with pytest.raises(BenchError, match=r"stacks/v6\.9\.0\.txt changes history"):
+        stacks.verify_history(folder)
+
+
+def test_a_release_older_than_the_newest_stack_is_never_added(folder):
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(BenchError, match=r"PyMC 5\.17\.1 is older than the newest stack"):
+        append(Release("5.17.1", datetime(2024, 9, 30, tzinfo=UTC)), folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_an_existing_lock_is_never_resolved_again(folder):
+    before = (folder / "v6.4.0.txt").read_bytes()
+    with pytest.raises(BenchError, match=r"stacks/v6\.4\.0\.txt exists"):
+        append(Release("6.4.0", FUTURE.uploaded), folder)
+    assert (folder / "v6.4.0.txt").read_bytes() == before
+
+
+def test_update_appends_a_new_release_and_leaves_the_history_as_it_was(folder, monkeypatch, no_import_checks):
+    before = json.loads((folder / "timeline.json").read_text())
+    newest = load_stacks(folder)[-1]
+    uploaded = newest.date + timedelta(hours=1)
+    lock = LOCK.replace("2030-01-01T12:00:00Z", uploaded.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    known = [Release(stack.version, stack.date) for stack in load_stacks(folder)]
+    monkeypatch.setattr(stacks, "pymc_releases", lambda: [*known, Release("6.9.0", uploaded), FUTURE])
+    monkeypatch.setattr(stacks, "resolve", lambda release: lock)
+    said: list[str] = []
+
+    assert [stack.tag for stack in update(folder, said.append)] == ["v6.9.0"]
+
+    after = json.loads((folder / "timeline.json").read_text())
+    assert list(after) == [*before, "v6.9.0"]
+    assert before.items() <= after.items()
+    assert json.loads((folder / "imports.json").read_text())["v6.9.0"] == {"blackjax": "does not exist"}
+    assert any("not a day old" in line for line in said)
+    stacks.verify_history(folder)
+
+
+def test_an_update_that_was_interrupted_is_completed_by_the_next(folder, monkeypatch, no_import_checks):
+    (folder / "v6.9.0.txt").write_text(LOCK)
+    monkeypatch.setattr(stacks, "pymc_releases", list)
+    with pytest.raises(BenchError, match=r"v6\.9\.0 is not recorded.*`bench stacks update`"):
+        stacks.verify_history(folder)
+    assert update(folder, lambda line: None) == []
+    stacks.verify_history(folder)
+
+
+def test_update_refuses_to_go_on_from_a_changed_history(folder, monkeypatch, no_import_checks):
+    path = folder / "v6.2.0.txt"
+    path.write_text(path.read_text().replace("arviz==", "arviz==9", 1))
+    monkeypatch.setattr(stacks, "pymc_releases", lambda: [FUTURE])
+    with pytest.raises(BenchError, match=r"stacks/v6\.2\.0\.txt changes history"):
+        update(folder)
+
+
+def test_a_lock_is_written_whole_or_not_at_all(folder, monkeypatch):
+    monkeypatch.setattr(stacks, "resolve", lambda release: LOCK.replace("numpy==3.0.0", "numpy"))
+    with pytest.raises(BenchError, match="is not a pin"):
+        append(FUTURE, folder)
+    assert not (folder / "v6.9.0.txt").exists()
+
+
+def test_without_a_network_the_releases_are_one_clear_sentence(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(releases, "TIMEOUT", 2.0)
+    with pytest.raises(BenchError, match=r"^[^\n]*cannot be read from the package index[^\n]*network[^\n]*$"):
+        pymc_releases()
+
+
+def test_without_a_network_resolving_is_one_clear_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(MachineError, match=r"^PyMC 6\.4\.0 cannot be resolved: the package index[^\n]*network"):
+        resolve(Release("6.4.0", datetime(2026, 11, 1, 16, 52, 42, tzinfo=UTC)))
+
+
+@pytest.mark.network
+def test_the_package_index_has_every_release_that_has_a_stack():
+    uploads = {f"v{release.version}": release.uploaded for release in pymc_releases()}
+    for stack in load_stacks():
+        assert uploads[stack.tag].replace(microsecond=0) == stack.date
+    assert "v5.17.1" not in uploads
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("tag", ["v5.10.0", "v6.4.0"])
+def test_resolving_a_release_again_gives_its_lock(tag):
+    stack = get_stack(tag)
+    assert resolve(Release(stack.version, stack.date)) == stack.text

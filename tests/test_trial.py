@@ -1,0 +1,191 @@
+"""A trial ends with a record and leaves no process, whatever its process does."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from sampling import process, trial
+from sampling.settings import Settings
+
+SETTINGS = Settings("ppca", 500, "default")
+
+
+@pytest.fixture
+def child_runs(monkeypatch):
+    """Make the trial's process run other code; it gets the result's path as its only argument."""
+
+    def use(code: str) -> None:
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        monkeypatch.setattr(trial, "_command", lambda _settings, result: [*command, str(result)])
+
+    return use
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie that waits for its parent to look."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def run(tmp_path) -> dict:
+    return trial.run_trial(SETTINGS, tmp_path, "cold")
+
+
+def test_a_process_that_is_killed_is_failed_and_says_by_what(child_runs, tmp_path):
+    child_runs("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    record = run(tmp_path)
+    assert record["outcome"] == "failed"
+    assert "SIGKILL" in record["reason"]
+    assert "memory" in record["reason"]
+
+
+def test_a_process_that_crashes_is_failed_and_its_last_words_are_kept(child_runs, tmp_path):
+    child_runs("import os, sys; print('last words', flush=True); os.abort()")
+    record = run(tmp_path)
+    assert "SIGABRT" in record["reason"]
+    assert "last words" in record["output_tail"]
+
+
+def test_a_process_that_writes_garbage_in_place_of_a_result_is_failed(child_runs, tmp_path):
+    child_runs("import sys; open(sys.argv[1], 'wb').write(b'\\x00\\xff{not json'); print('\\x00\\x1b[2Jgarbage')")
+    record = run(tmp_path)
+    assert record["outcome"] == "failed"
+    assert "left no result" in record["reason"]
+    json.dumps(record, allow_nan=False)
+
+
+def test_garbage_on_its_output_does_not_spoil_a_result(child_runs, tmp_path):
+    child_runs("import sys, os; os.write(1, bytes(range(256))); open(sys.argv[1], 'w').write('{\"outcome\": \"ok\"}')")
+    assert run(tmp_path)["outcome"] == "ok"
+
+
+def test_a_hung_trial_ends_at_the_limit_with_all_its_descendants(child_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_TIME_LIMIT", "1.5")
+    pids = tmp_path / "pids"
+    child_runs(f"""
+        import os, subprocess, sys, time
+        grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        if os.fork() == 0:
+            if os.fork() == 0:  # an orphan, as a fork server's worker is
+                open({str(pids)!r}, "a").write(f"{{os.getpid()}} ")
+                time.sleep(600)
+            os._exit(0)
+        open({str(pids)!r}, "a").write(f"{{os.getpid()}} {{grandchild.pid}} ")
+        time.sleep(600)
+    """)
+    record = run(tmp_path)
+    assert record["outcome"] == "failed"
+    assert "time limit of 1.5 s" in record["reason"]
+    started = pids.read_text().split()
+    assert len(started) == 3
+    for pid in started:
+        assert not is_running(int(pid))
+
+
+def test_an_interrupt_ends_the_trial_and_leaves_no_process(tmp_path):
+    pid_file = tmp_path / "pid"
+    code = textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        from sampling import trial
+        from sampling.settings import Settings
+        child = "import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+        trial._command = lambda s, r: [sys.executable, "-c", child]
+        trial.run_trial(Settings("ppca", 500, "default"), Path({str(tmp_path)!r}), "cold")
+    """)
+    outer = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    while not (pid_file.exists() and pid_file.read_text()):
+        assert outer.poll() is None
+        time.sleep(0.05)
+    outer.send_signal(signal.SIGINT)
+    outer.wait(30)
+    assert not process.session_processes(int(pid_file.read_text()))
+    assert not (tmp_path / ".trial").exists()
+
+
+def test_peak_memory_counts_forked_processes_once_for_what_they_share(child_runs, tmp_path):
+    child_runs("""
+        import os, sys, time
+        block = bytearray(os.urandom(1)) * (200 * 2**20)
+        for _ in range(3):
+            if os.fork() == 0:
+                time.sleep(1.0)
+                os._exit(0)
+        time.sleep(1.2)
+        open(sys.argv[1], "w").write('{"outcome": "ok"}')
+    """)
+    assert 190 < run(tmp_path)["peak_memory_mib"] < 300
+
+
+def test_peak_memory_counts_what_children_use_themselves(child_runs, tmp_path):
+    child_runs("""
+        import os, sys, time
+        for _ in range(2):
+            if os.fork() == 0:
+                block = bytearray(os.urandom(1)) * (150 * 2**20)
+                time.sleep(1.0)
+                os._exit(0)
+        time.sleep(1.2)
+        open(sys.argv[1], "w").write('{"outcome": "ok"}')
+    """)
+    assert 290 < run(tmp_path)["peak_memory_mib"] < 400
+
+
+def test_memory_used_after_the_clocks_have_stopped_does_not_count(child_runs, tmp_path):
+    child_runs("""
+        import os, pathlib, sys, time
+        time.sleep(0.3)
+        pathlib.Path(sys.argv[1]).with_name("measured").touch()
+        block = bytearray(os.urandom(1)) * (300 * 2**20)
+        time.sleep(0.5)
+        open(sys.argv[1], "w").write('{"outcome": "ok"}')
+    """)
+    assert run(tmp_path)["peak_memory_mib"] < 100
+
+
+def test_cpu_seconds_include_those_of_children_that_have_ended():
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    code = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {busy!r}])\ntime.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        deadline = time.monotonic() + 30
+        while process.session_cpu_seconds(child.pid) < 0.5:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(0.3)
+        assert process.session_cpu_seconds(child.pid) >= 0.5
+    finally:
+        process.end_session(child.pid)
+        child.wait()
+
+
+def test_the_trial_sees_a_home_of_its_own_and_nothing_else_of_the_caller(child_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTENSOR_FLAGS", "mode=FAST_COMPILE")
+    monkeypatch.setenv("SOME_SECRET", "x")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    child_runs("import json, os, sys; json.dump({'outcome': 'ok', 'env': dict(os.environ)}, open(sys.argv[1], 'w'))")
+    seen = run(tmp_path)["env"]
+    assert seen["HOME"] == str(tmp_path)
+    assert seen["OMP_NUM_THREADS"] == "1"
+    assert not {"PYTENSOR_FLAGS", "SOME_SECRET", "PYTHONDONTWRITEBYTECODE"} & set(seen)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf"])
+def test_a_senseless_time_limit_is_refused_in_a_sentence(text, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_TIME_LIMIT", text)
+    with pytest.raises(ValueError, match="BENCH_TIME_LIMIT is"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"tune": 0}, {"draws": -1}, {"chains": 0}, {"cores": 0}, {"target_accept": 1.0}])
+def test_senseless_settings_are_refused_in_a_sentence(change):
+    with pytest.raises(ValueError, match="it must"):
+        Settings("ppca", 500, "default", **change)
