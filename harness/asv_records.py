@@ -58,7 +58,9 @@ def _archive_after(save):
             ) from error
         try:
             stack = lock_at(self.commit_hash)
-            unfinished.archive(stack.tag, os.environ["BENCH_RUN"], Path(result_dir), self.params["machine"])
+            unfinished.archive(
+                stack.tag, os.environ["BENCH_RUN"], Path(result_dir).parent / "records", self.params["machine"]
+            )
         except BenchError as error:
             raise util.UserError(str(error)) from error
 

@@ -20,7 +20,7 @@ from harness.summary import print_summary
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 stacks_app = typer.Typer(no_args_is_help=True, help="The pinned stacks, one for each PyMC release.")
 app.add_typer(stacks_app, name="stacks")
-console = Console()
+console = Console(soft_wrap=True)
 
 
 def _minutes(seconds: float) -> str:
@@ -40,7 +40,7 @@ def run_command(
 ) -> None:
     """Measure releases on every backend, compare them, publish the site, and print a summary.
 
-    What this very code has measured on this machine is not measured again; an interrupted run goes on.
+    What has been measured on this machine, by this protocol, is not measured again; an interrupted run goes on.
     """
     chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.load_stacks()[-2:]
     chosen.sort(key=lambda s: s.date)
@@ -63,7 +63,7 @@ def run_command(
         )
     for stack in chosen:
         if plan[stack.tag]:
-            inside += run.run_stack(console, stack, plan[stack.tag], warm)
+            inside += run.run_stack(console, stack, plan[stack.tag], description, warm)
     elapsed = time.monotonic() - began
     tags = [stack.tag for stack in chosen]
     if len(tags) > 1:
@@ -76,7 +76,7 @@ def run_command(
     if left:
         console.print(
             f"\nMeasured for {_minutes(elapsed)}, {100 * inside / elapsed:.0f} % of it inside trials. "
-            f"Records are in results/{machine}/records/."
+            f"Records are in results/records/{machine}/."
         )
     if not valid:
         raise BenchError("Nothing was measured: no trial gave a valid answer; the reasons are above.")
@@ -89,7 +89,7 @@ def _summarise(machine: str, tags: list[str]) -> bool:
     """Print the summary of these stacks; whether any measurement is valid."""
     measurements, damaged = [], []
     for tag in tags:
-        found, unreadable = read_measurements(run.RESULTS, machine, tag)
+        found, unreadable = read_measurements(run.RECORDS, machine, tag)
         measurements += found
         damaged += unreadable
     print_summary(console, measurements, run.inside()["backends"], damaged)
@@ -170,10 +170,13 @@ def main() -> None:
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:
+        os._exit(141)
+    except OSError as error:
+        print(f"bench: {error.filename or 'a file'} cannot be used: {error.strerror}.", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print(
             "\nbench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr
         )
         sys.exit(130)
-    except BrokenPipeError:
-        os._exit(141)

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".asv"
 ASV_REQUIREMENTS = Path(__file__).with_name("asv_requirements.txt")
 PYTHON = "3.12"
+ACCELERATORS = ("cuda12", "cuda13")
 MARKER = "stack.sha256"
 
 # Of the user's uv settings, those that say how packages travel; never those that say which packages.
@@ -132,10 +133,33 @@ def install(path: Path, stack: "Stack") -> None:
     """
     create(path)
     sync(path, stack.text, ASV_REQUIREMENTS, label=stack.tag)
+    if accelerator() and "jax" in stack.packages:
+        run_uv(
+            ["pip", "install", "--quiet", "--python", str(python(path)), *accelerated_jax(stack)],
+            doing=f"The {accelerator()} plugin of JAX for stack {stack.tag} cannot be installed",
+            stdin=stack.text,
+        )
     try:
         (path / MARKER).write_text(digest(stack) + "\n")
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def accelerator() -> str:
+    """Return which accelerator JAX shall have beside the CPU: BENCH_JAX, one of `ACCELERATORS`, or "" for none.
+
+    Raises:
+        BenchError: BENCH_JAX names another.
+    """
+    name = os.environ.get("BENCH_JAX", "")
+    if name and name not in ACCELERATORS:
+        raise BenchError(f"BENCH_JAX is {name!r}: set it to {' or '.join(ACCELERATORS)}, or unset it for the CPU.")
+    return name
+
+
+def accelerated_jax(stack: "Stack") -> list[str]:
+    """Return what uv is asked for so that the stack's own JAX gets a GPU; the lock, on stdin, holds all else fixed."""
+    return [f"jax[{accelerator()}]=={stack.packages['jax']}", "--constraints", "-"]
 
 
 def holds(path: Path, stack: "Stack") -> bool:
@@ -154,7 +178,7 @@ def stack_environment(stack: "Stack") -> Path:
     Raises:
         BenchError: as `install`.
     """
-    path = CACHE / "stacks" / f"{stack.tag}-{stack.sha256[:8]}"
+    path = CACHE / "stacks" / f"{stack.tag}-{digest(stack)[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
@@ -204,8 +228,9 @@ def compile_bytecode(path: Path, stack: "Stack") -> None:
 
 
 def digest(stack: "Stack") -> str:
-    """Return the digest of all that an environment of `stack` holds: its lock and asv's own needs."""
-    return hashlib.sha256(stack.text.encode() + b"\0" + ASV_REQUIREMENTS.read_bytes()).hexdigest()
+    """Return the digest of all that an environment of `stack` holds: its lock, asv's own needs, an accelerator."""
+    parts = (stack.text.encode(), ASV_REQUIREMENTS.read_bytes(), accelerator().encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> str:

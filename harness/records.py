@@ -64,7 +64,7 @@ class Record(_Document):
     outcome: Outcome
     reason: str | None = None
     lock_sha256: str | None = None
-    code_sha256: str | None = None
+    protocol: int | None = None
     clocks: Clocks | None = None
     counters: Counters | None = None
     effective_draws: float | None = None
@@ -142,15 +142,15 @@ def read_records(path: Path) -> tuple[Record, ...]:
     return records
 
 
-def read_measurements(results: Path, machine: str, tag: str) -> tuple[list[Measurement], list[str]]:
+def read_measurements(records: Path, machine: str, tag: str) -> tuple[list[Measurement], list[str]]:
     """All measurements of a stack on a machine, and a sentence for each file that cannot be read."""
     found, damaged = [], []
-    for path in sorted((results / machine / "records" / tag).glob("*.json")):
+    for path in sorted((records / machine / tag).glob("*.json")):
         try:
-            records = read_records(path)
+            trials = read_records(path)
         except BenchError as error:
             damaged.append(str(error))
             continue
-        settings = records[0].settings
-        found.append(Measurement(tag, settings.model, settings.n, settings.backend, records))
+        settings = trials[0].settings
+        found.append(Measurement(tag, settings.model, settings.n, settings.backend, trials))
     return found, damaged

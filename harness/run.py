@@ -28,7 +28,7 @@ from harness.records import Measurement, read_measurements
 from harness.stacks import Stack
 from harness.unfinished import scratch, trials
 
-RESULTS = ROOT / "results"
+RECORDS = ROOT / "results" / "records"
 LOG = CACHE / "run.log"
 # A trial of the small sizes on two cores, until this machine has records that tell better.
 _TYPICAL_TRIAL_SECONDS = 18.0
@@ -45,7 +45,7 @@ class Cell:
 
 
 def inside() -> Mapping:
-    """What the measured code says of itself: models with their sizes, backends, and the digest of the code."""
+    """What the measured code says of itself: models with their sizes, backends, and the protocol."""
     answer = subprocess.run(
         [sys.executable, "-m", "sampling", "--describe"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -58,37 +58,43 @@ def cells(description: Mapping, small: bool) -> list[Cell]:
     """All parameter sets, or those of each model's smallest size."""
     return [
         Cell(model, n, backend)
-        for model, sizes in description["models"].items()
-        for n, backend in product(sizes[:1] if small else sizes, description["backends"])
+        for model, about in description["models"].items()
+        for n, backend in product(about["sizes"][:1] if small else about["sizes"], description["backends"])
     ]
 
 
-def _pattern(wanted: list[Cell]) -> list[str]:
-    """Arguments that make asv run these cells of every per-model benchmark, and the others for their models."""
+def asv_selection(wanted: list[Cell], description: Mapping) -> list[str]:
+    """Arguments that make asv run these cells of every per-model benchmark, and the others of the suite for them.
+
+    Gradients are left out for discrete models: compiling them takes longer than what it tells about a compound step.
+    """
     groups: dict[tuple[str, int], list[str]] = {}
     for cell in wanted:
         groups.setdefault((cell.model, cell.n), []).append(re.escape(cell.backend))
     patterns = [rf"^{model}\..*\('({'|'.join(names)})', {n}\)$" for (model, n), names in groups.items()]
-    patterns += [rf"^gradient\..*'{model}-{n}'\)$" for model, n in groups] + [r"^imports\."]
+    patterns += [
+        rf"^gradient\..*'{model}-{n}'\)$" for model, n in groups if not description["models"][model]["discrete"]
+    ]
+    patterns.append(r"^imports\.")
     return [argument for pattern in patterns for argument in ("--bench", pattern)]
 
 
 def measured(machine: str, stack: Stack, description: Mapping, warm: int) -> dict[Cell, Measurement]:
-    """The complete measurements of a stack by this very code, by cell."""
-    found, _ = read_measurements(RESULTS, machine, stack.tag)
+    """The complete measurements of a stack by this protocol, by cell."""
+    found, _ = read_measurements(RECORDS, machine, stack.tag)
     return {
         Cell(m.model, m.n, m.backend): m
         for m in found
         if m.complete(warm)
-        and all(r.lock_sha256 == stack.sha256 and r.code_sha256 == description["code_sha256"] for r in m.records)
+        and all(r.lock_sha256 == stack.sha256 and r.protocol == description["protocol"] for r in m.records)
     }
 
 
 def estimate_seconds(machine: str, plan: Mapping[str, list[Cell]], warm: int) -> float:
     """What the plan will take: what each cell took before on this machine, in any release, else a typical trial."""
     took: dict[Cell, list[float]] = {}
-    for folder in (RESULTS / machine / "records").glob("*/"):
-        for m in read_measurements(RESULTS, machine, folder.name)[0]:
+    for folder in (RECORDS / machine).glob("*/"):
+        for m in read_measurements(RECORDS, machine, folder.name)[0]:
             seconds = sum(r.trial_wall_seconds for r in m.records) / len(m.records)
             took.setdefault(Cell(m.model, m.n, m.backend), []).append(seconds * (1 + warm if m.outcome == "ok" else 1))
     return _OVERHEAD * sum(
@@ -125,7 +131,7 @@ def _describe(tag: str, record: Mapping) -> str:
     return f"{name}: setup {clocks['setup_wall_seconds']:.1f} s, sampling {clocks['sampling_wall_seconds']:.2f} s{kept}"
 
 
-def run_stack(console: Console, stack: Stack, wanted: list[Cell], warm: int) -> float:
+def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: Mapping, warm: int) -> float:
     """Let asv measure the cells of one stack; returns the seconds spent inside its trials.
 
     Raises BenchError when asv stops before it has measured; a benchmark that fails is a result. KeyboardInterrupt
@@ -139,7 +145,7 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], warm: int) -> 
     with LOG.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(stack.tag, total=len(wanted) * (1 + warm))
         child = _asv(
-            "run", "--record-samples", f"{stack.tag}^!", *_pattern(wanted),
+            "run", "--record-samples", f"{stack.tag}^!", *asv_selection(wanted, description),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, "BENCH_WARM_TRIALS": str(warm)}, start_new_session=True,
         )  # fmt: skip

@@ -72,6 +72,13 @@ class Difference:
     added: dict[str, str]
     removed: dict[str, str]
 
+    def __str__(self) -> str:
+        """One line per package: `jax 0.10.0 → 0.12.0`, `+ obstore 0.12.1`, `- toolz 1.0`."""
+        lines = [f"{name} {old} → {new}" for name, (old, new) in self.changed.items()]
+        lines += [f"+ {name} {version}" for name, version in self.added.items()]
+        lines += [f"- {name} {version}" for name, version in self.removed.items()]
+        return "\n".join(lines)
+
 
 def parse(text: str, path: Path | None = None) -> Stack:
     """Read a lock.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import median
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -50,17 +51,23 @@ def print_summary(
     for m in measurements:
         groups.setdefault((m.tag, m.model, m.n), []).append(m)
     for (tag, model, n), members in groups.items():
-        table = Table(title=f"PyMC {tag.removeprefix('v')} · {model}, n={n}", title_justify="left", title_style="bold")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            title=f"PyMC {tag.removeprefix('v')} · {model}, n={n}",
+            title_justify="left",
+            title_style="bold",
+        )
         table.add_column("backend", no_wrap=True)
         for heading in (
-            "setup\ncold s",
-            "setup\nwarm s",
+            "setup\ncold, s",
+            "setup\nwarm, s",
             "sampling\ns",
-            "s / 1000\neff. draws",
-            "gradients /\neff. draw",
+            "s per 1000\neff. draws",
+            "gradients\n/ eff. draw",
         ):
-            table.add_column(heading, justify="right")
-        table.add_column("peak\nMiB", justify="right")
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("peak\nMiB", justify="right", no_wrap=True)
         table.add_column("outcome", no_wrap=True)
         for m in sorted(members, key=lambda m: order.get(m.backend, len(order))):
             table.add_row(m.backend, *_cells(m))

@@ -3,7 +3,7 @@
 asv keeps results in memory until a commit is done, and an interrupt loses them. So the records of a run are
 kept in `.asv/unfinished/<stack>/`, one folder per parameter set; an interrupted run leaves them there, and the next one
 goes on from them. When asv saves a commit, the records that this run used move to
-`results/<machine>/records/<stack>/`, beside asv's own file. This module must not know asv.
+`results/records/<machine>/<stack>/`. This module must not know asv.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def trials(folder: Path) -> list[Path]:
     return sorted(folder.glob("cold.json")) + sorted(folder.glob("warm-*.json"))
 
 
-def archive(tag: str, run: str, results: Path, machine: str) -> list[Path]:
-    """Move the records of `tag` that run `run` used to the results; returns the files written.
+def archive(tag: str, run: str, records: Path, machine: str) -> list[Path]:
+    """Move the records of `tag` that run `run` used to `records`; returns the files written.
 
     Records of an earlier, interrupted run that this one did not ask for stay where they are.
     """
@@ -38,12 +38,12 @@ def archive(tag: str, run: str, results: Path, machine: str) -> list[Path]:
         mark = folder / "run"
         if not mark.is_file() or mark.read_text() != run:
             continue
-        target = results / machine / "records" / tag / f"{folder.name}.json"
-        records = [json.loads(path.read_text()) for path in trials(folder)]
+        target = records / machine / tag / f"{folder.name}.json"
+        measured = [json.loads(path.read_text()) for path in trials(folder)]
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(target.name + ".part")
-            part.write_text(json.dumps(records, indent=1) + "\n")
+            part.write_text(json.dumps(measured, indent=1) + "\n")
             part.replace(target)
         except OSError as error:
             raise BenchError(

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import models
 from sampling.backends import BACKENDS
-from sampling.measurement import code_sha256
 from sampling.record import OK
-from sampling.settings import Settings
+from sampling.settings import PROTOCOL_VERSION, Settings
 from sampling.trial import run_trial
 
 
@@ -48,8 +47,13 @@ def main() -> int:
     arguments = vars(_parser().parse_args())
     home = arguments.pop("home")
     if arguments.pop("describe"):
-        sizes = {name: models.load(name).SIZES for name in models.names()}
-        print(json.dumps({"models": sizes, "backends": list(BACKENDS), "code_sha256": code_sha256()}, indent=1))
+        loaded = {name: models.load(name) for name in models.names()}
+        description = {
+            "models": {name: {"sizes": m.SIZES, "discrete": m.DISCRETE} for name, m in loaded.items()},
+            "backends": list(BACKENDS),
+            "protocol": PROTOCOL_VERSION,
+        }
+        print(json.dumps(description, indent=1))
         return 0
     try:
         if arguments["model"] is None:
@@ -64,6 +68,9 @@ def main() -> int:
             record = run_trial(settings, (home or Path(temporary)).resolve(), kind)
     except ValueError as error:
         print(f"python -m sampling: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"python -m sampling: {error.filename or home} cannot be used ({error.strerror}).", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("python -m sampling: interrupted; the trial was ended and nothing was recorded.", file=sys.stderr)

@@ -24,8 +24,8 @@ class Settings:
     model: str
     n: int
     backend: str
-    tune: int = 500
-    draws: int = 500
+    tune: int = 400
+    draws: int = 400
     chains: int = 4
     cores: int = 4
     target_accept: float = 0.8

@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,13 +57,23 @@ def _environment(backend: backends.Backend, home: Path, scratch: Path) -> dict[s
         **kept,
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
+        # By itself Numba would write beside the sources, into the environment. JAX keeps nothing on disk unless told to.
         "NUMBA_CACHE_DIR": str(home / ".numba"),
-        "JAX_COMPILATION_CACHE_DIR": str(home / ".jax"),
         "MPLCONFIGDIR": str(home / ".matplotlib"),
         "PYTHONPATH": str(_ROOT),
         EVENTS_VARIABLE: str(scratch / "jit-events"),
         **backend.environment,
     }
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """While a trial runs, a request to terminate unwinds the stack: asv's way to interrupt is SIGTERM."""
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _command(settings: Settings, result: Path) -> list[str]:
@@ -127,7 +139,7 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
     begun = time.perf_counter()
     try:
         before = control.run_control()
-        with (scratch / "output").open("wb") as output:
+        with _ended_in_order(), (scratch / "output").open("wb") as output:
             child = subprocess.Popen(
                 _command(settings, scratch / "result.json"),
                 cwd=scratch,

@@ -275,7 +275,7 @@ def asv(project: Path, *arguments: str, **variables: str) -> subprocess.Complete
 def results(project: Path) -> dict[str, float | None]:
     """Return the published number of each stack."""
     found = {}
-    for path in project.glob("results/*/*-stack-py3.12.json"):
+    for path in project.glob("results/asv/*/*-stack-py3.12.json"):
         content = json.loads(path.read_text())
         tag = subprocess.run(
             ["git", "-C", project / ".asv/timeline", "name-rev", "--name-only", "--tags", content["commit_hash"]],
@@ -345,14 +345,14 @@ def test_asv_names_this_machine_without_being_asked(project, index):
     (name,) = set(known) - {"version"}
     assert os.uname().nodename not in json.dumps(known)
     assert os.uname().release not in json.dumps(known)
-    assert (project / "results" / name / "machine.json").exists()
+    assert (project / "results" / "asv" / name / "machine.json").exists()
     (project / "home" / ".asv-machine.json").write_text(
         json.dumps({"version": 1, "mine": known[name] | {"machine": "mine"}})
     )
     assert asv(project, "run", "v1.0").returncode == 0
-    assert (project / "results" / "mine" / "machine.json").exists()
+    assert (project / "results" / "asv" / "mine" / "machine.json").exists()
     assert asv(project, "run", "v1.0", BENCH_MACHINE="chosen").returncode == 0
-    assert (project / "results" / "chosen" / "machine.json").exists()
+    assert (project / "results" / "asv" / "chosen" / "machine.json").exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "mine": 3}', '{"version": 1, "mine": {}}', ""])

@@ -34,7 +34,7 @@ def record(kind="cold", outcome="ok", **changes) -> dict:
 
 
 def write(results, tag, name, records):
-    folder = results / "box" / "records" / tag
+    folder = results / "box" / tag
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(records))
@@ -125,7 +125,7 @@ def scratch(tmp_path, monkeypatch):
 def test_saved_records_move_beside_the_results_of_asv(scratch, tmp_path):
     folder = scratch("ppca-500-pymc-c", "run-1", record(), record("warm"))
     (path,) = unfinished.archive("v6.4.0", "run-1", tmp_path / "results", "box")
-    assert path == tmp_path / "results/box/records/v6.4.0/ppca-500-pymc-c.json"
+    assert path == tmp_path / "results/box/v6.4.0/ppca-500-pymc-c.json"
     assert [r.kind for r in read_records(path)] == ["cold", "warm"]
     assert not folder.exists()
 

@@ -1,0 +1,168 @@
+"""Plain asv, in a copy of the suite with an empty HOME, on real stacks: run, interrupt, go on, compare, publish."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.sampling
+
+ROOT = Path(__file__).resolve().parent.parent
+ASV = Path(sys.executable).with_name("asv")
+# The two cheapest measurements there are: one backend that cannot sample the model, one that fails within seconds.
+CHEAP = ("--bench", r"discrete.*\('blackjax', 100\)", "--bench", r"ppca.*\('blackjax', 500\)")
+
+
+class Suite:
+    """A copy of the suite with a HOME of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.home = folder / "suite", folder / "home"
+        shutil.copytree(ROOT, self.path, ignore=shutil.ignore_patterns(".venv", ".asv", "html", ".git", "results"))
+        self.home.mkdir()
+        self.machine = "test-machine"
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        return {**os.environ, "HOME": str(self.home), "BENCH_MACHINE": self.machine, **self.cache(), **changes}
+
+    @staticmethod
+    def cache() -> dict[str, str]:
+        """uv's cache is the caller's: what is tested is not the network."""
+        uv = Path(sys.executable).with_name("uv")
+        return {
+            "UV_CACHE_DIR": subprocess.run(
+                [uv, "cache", "dir"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        }
+
+    def start(self, *arguments: str, **changes: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [ASV, *arguments], cwd=self.path, env=self.environment(**changes), text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def asv(self, *arguments: str, **changes: str) -> tuple[int, str]:
+        process = self.start(*arguments, **changes)
+        output, _ = process.communicate(timeout=600)
+        return process.returncode, output
+
+    def records(self, tag: str, name: str) -> list[dict]:
+        return json.loads((self.path / "results/records" / self.machine / tag / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    return Suite(tmp_path_factory.mktemp("asv"))
+
+
+def test_asv_check_finds_no_problem_on_a_fresh_copy(suite):
+    status, output = suite.asv("check")
+    assert status == 0, output
+    assert "No problems found" in output
+
+
+def test_a_range_is_measured_and_what_fails_is_recorded_with_its_reason(suite):
+    status, output = suite.asv("run", "v6.3.2..v6.4.0", *CHEAP)
+    assert status == 2, output
+    (record,) = suite.records("v6.4.0", "ppca-500-blackjax")
+    assert record["outcome"] == "failed"
+    assert "progress_bar" in record["reason"]
+    assert record["provenance"]["machine"] == "test-machine"
+    assert suite.records("v6.4.0", "discrete-100-blackjax")[0]["outcome"] == "unsupported"
+    assert not any((suite.path / ".asv/unfinished/v6.4.0").iterdir())
+
+
+def test_compare_shows_failures_as_failed_and_unsupported_as_not_available(suite):
+    assert suite.asv("run", "v6.3.2^!", *CHEAP)[0] in (0, 2)
+    status, output = suite.asv("compare", "--machine", suite.machine, "v6.3.2", "v6.4.0")
+    assert status == 0, output
+    wall = next(line for line in output.splitlines() if "ppca.Sampling.track_wall('blackjax', 500)" in line)
+    assert "failed" in wall
+    unsupported = next(line for line in output.splitlines() if "discrete.Sampling.track_wall('blackjax', 100)" in line)
+    assert "n/a" in unsupported
+    assert "failed" not in unsupported
+
+
+def test_publish_makes_a_site_with_both_releases(suite):
+    status, output = suite.asv("publish")
+    assert status == 0, output
+    index = json.loads((suite.path / "html/index.json").read_text())
+    assert {"v6.3.2", "v6.4.0"} <= set(index["tags"])
+    assert (suite.path / "html/index.html").exists()
+
+
+def test_an_interrupted_run_leaves_its_trials_and_the_next_one_goes_on_from_them(suite):
+    bench = ("run", "v6.4.0^!", "--bench", r"ppca.*\('nutpie-jax', 500\)")
+    folder = suite.path / ".asv/unfinished/v6.4.0/ppca-500-nutpie-jax"
+    process = suite.start(*bench)
+    while not (folder / "cold.json").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    kept = json.loads((folder / "cold.json").read_text())
+    status, output = suite.asv(*bench, BENCH_WARM_TRIALS="1")
+    assert status == 0, output
+    records = suite.records("v6.4.0", "ppca-500-nutpie-jax")
+    assert [r["kind"] for r in records] == ["cold", "warm"]
+    assert records[0] == kept
+
+
+def test_a_run_after_a_finished_one_measures_anew(suite):
+    before = suite.records("v6.4.0", "ppca-500-blackjax")[0]["started"]
+    suite.asv("run", "v6.4.0^!", *CHEAP)
+    assert suite.records("v6.4.0", "ppca-500-blackjax")[0]["started"] > before
+
+
+def test_a_dry_run_keeps_nothing(suite):
+    before = suite.records("v6.4.0", "ppca-500-blackjax")
+    status, output = suite.asv("run", "--dry-run", "v6.4.0^!", *CHEAP)
+    assert status == 2, output
+    assert suite.records("v6.4.0", "ppca-500-blackjax") == before
+    assert not any((suite.path / ".asv/unfinished/v6.4.0").iterdir())
+
+
+def test_results_that_cannot_be_written_are_refused_before_anything_is_measured(suite):
+    results = suite.path / "results"
+    moved = results.rename(suite.path / "elsewhere")
+    results.write_text("a file where a folder should be")
+    try:
+        status, output = suite.asv("run", "v6.4.0^!", *CHEAP)
+    finally:
+        results.unlink()
+        moved.rename(results)
+    assert status == 1
+    assert "cannot be written" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("damage", ["{", "", "[1, 2]", '{"version": 2}'])
+def test_a_damaged_result_of_asv_is_named_and_the_others_are_still_compared(suite, damage):
+    from harness.stacks import load_stacks
+    from harness.timeline import hashes
+
+    commit = hashes(load_stacks())["v6.3.2"][:8]
+    (result,) = (suite.path / "results/asv" / suite.machine).glob(f"{commit}-*.json")
+    whole = result.read_text()
+    result.write_text(damage)
+    try:
+        status, output = suite.asv("publish")
+    finally:
+        result.write_text(whole)
+    assert result.name in output
+    assert "Traceback" not in output
+    assert status == 0 or len(output.strip().splitlines()[-1]) < 400
+
+
+def test_no_git_is_one_sentence(suite, tmp_path):
+    status, output = suite.asv("check", PATH=str(tmp_path))
+    assert status == 1
+    assert "git" in output
+    assert "Traceback" not in output

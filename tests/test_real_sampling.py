@@ -1,0 +1,172 @@
+"""Real trials of the newest release: every backend gives the same draws twice, and clocks that sum to the whole."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.sampling
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCH = Path(sys.executable).with_name("bench")
+SHORT = ("--tune", "100", "--draws", "100")
+ON_CONTINUOUS = (
+    "default", "pymc-c", "pymc-numba", "pymc-jax", "nutpie-numba", "nutpie-jax", "nutpie-jax-pytensor",
+    "numpyro-parallel", "numpyro-vectorized",
+)  # fmt: skip
+
+
+def trial(*arguments: str, release: str = "v6.4.0") -> dict:
+    """The record of `bench trial`, which prints nothing else."""
+    answer = subprocess.run(
+        [BENCH, "trial", release, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode in (0, 1), answer.stderr
+    record = json.loads(answer.stdout)
+    assert answer.returncode == (record["outcome"] != "ok")
+    return record
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """Cold and warm record of a backend, each pair sampled once."""
+    kept = {}
+
+    def get(backend: str) -> tuple[dict, dict]:
+        if backend not in kept:
+            home = str(tmp_path_factory.mktemp("home"))
+            arguments = ("ppca", "--n", "500", "--backend", backend, "--home", home, *SHORT)
+            kept[backend] = (trial(*arguments), trial(*arguments))
+        return kept[backend]
+
+    return get
+
+
+@pytest.mark.parametrize("backend", ON_CONTINUOUS)
+def test_the_same_seed_gives_the_same_draws_and_the_same_counts(twice, backend):
+    cold, warm = twice(backend)
+    assert (cold["kind"], warm["kind"]) == ("cold", "warm")
+    assert cold["draws_sha256"] == warm["draws_sha256"]
+    assert cold["graph"] == warm["graph"]
+    assert cold["graph"]["nodes"] > 0
+    counts = ("gradients_tuning", "gradients_drawing", "divergences")
+    assert [cold["counters"][c] for c in counts] == [warm["counters"][c] for c in counts]
+    assert cold["counters"]["gradients_drawing"] > 0
+    assert cold["counters"]["gradients_tuning"] > 0
+
+
+@pytest.mark.parametrize("backend", ON_CONTINUOUS)
+def test_the_parts_of_a_trial_sum_to_the_whole(twice, backend):
+    for record in twice(backend):
+        c = {name.removesuffix("_wall_seconds"): s for name, s in record["clocks"].items()}
+        assert all(s >= 0 for s in c.values())
+        call = c["prepare"] + c["compile_while_drawing"] + c["sampling"] + c["finish"]
+        assert call == pytest.approx(c["call"], abs=1e-6)
+        assert c["setup"] + c["sampling"] + c["finish"] == pytest.approx(c["total"], abs=1e-6)
+        assert c["total"] < record["trial_wall_seconds"]
+
+
+@pytest.mark.parametrize("backend", ["pymc-numba", "pymc-jax", "nutpie-numba", "numpyro-parallel"])
+def test_compilation_is_seen_where_it_happens(twice, backend):
+    cold, _ = twice(backend)
+    assert cold["counters"]["compilations"] > 0
+    assert cold["clocks"]["jit_wall_seconds"] > 0.5
+    compiles_while_drawing = backend in ("pymc-jax", "numpyro-parallel")
+    assert (cold["clocks"]["compile_while_drawing_wall_seconds"] > 0.5) == compiles_while_drawing
+
+
+@pytest.mark.parametrize("backend", ["pymc-c", "nutpie-numba"])
+def test_a_warm_trial_finds_what_the_cold_one_compiled(twice, backend):
+    cold, warm = twice(backend)
+    assert warm["clocks"]["setup_wall_seconds"] < 0.7 * cold["clocks"]["setup_wall_seconds"]
+
+
+def test_the_default_says_what_it_picked(twice):
+    record, _ = twice("default")
+    resolved = record["resolved"]
+    assert (resolved["sampler"], resolved["linker"]) == ("nutpie", "numba")
+    assert resolved["fast_run_linker"] == "NumbaLinker"
+    assert resolved["draws"] == 1000
+
+
+def test_a_record_says_where_it_comes_from(twice):
+    where = twice("nutpie-numba")[0]["provenance"]
+    assert (where["stack"], where["device"]) == ("v6.4.0", "cpu")
+    assert len(where["lock_sha256"]) == 64
+    lock = {
+        line.split("==")[0]: line.split("==")[1]
+        for line in (ROOT / "stacks/v6.4.0.txt").read_text().splitlines()
+        if "==" in line
+    }
+    assert {**where["packages"], "asv-runner": ""} == {**lock, "asv-runner": ""}
+    assert str(ROOT) not in json.dumps(where)
+
+
+def test_blackjax_under_6_4_0_fails_with_the_true_reason():
+    record = trial("ppca", "--n", "500", "--backend", "blackjax")
+    assert record["outcome"] == "failed"
+    assert "unexpected keyword argument 'progress_bar'" in record["reason"]
+    assert "blackjax 1.7.1" in record["reason"]
+    assert "pymc 6.4.0" in record["reason"]
+    assert "Traceback" in record["traceback"]
+
+
+def test_a_full_trial_agrees_with_the_exact_posterior():
+    record = trial("ppca", "--n", "500", "--backend", "nutpie-numba")
+    assert record["outcome"] == "ok"
+    assert record["effective_draws"] > 300
+    assert all(abs(d["z_mean"]) < 5 for d in record["diagnostics"].values())
+
+
+def test_the_compound_step_agrees_with_the_exact_posterior():
+    record = trial("discrete", "--n", "100", "--backend", "pymc-c")
+    assert record["outcome"] == "ok"
+    assert record["resolved"]["step_methods"] == ["BinaryGibbsMetropolis", "NUTS"]
+
+
+def test_a_discrete_model_is_unsupported_by_nuts_alone():
+    record = trial("discrete", "--backend", "nutpie-numba")
+    assert record["outcome"] == "unsupported"
+    assert "discrete" in record["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("ppca", "--backend", "stan"), "There is no backend 'stan'"),
+        (("nothing",), "There is no model 'nothing'"),
+        (("ppca", "--n", "7"), "no size n=7"),
+        (("ppca", "--draws", "0"), "draws is 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(arguments, sentence):
+    answer = subprocess.run(
+        [BENCH, "trial", "v6.4.0", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert sentence in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_ends_a_real_trial_in_one_sentence_and_leaves_no_process(tmp_path):
+    command = [BENCH, "trial", "v6.4.0", "ppca", "--n", "500", "--backend", "pymc-c", "--home", str(tmp_path)]
+    outer = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not any(tmp_path.glob(".pytensor/**/*")):
+        assert outer.poll() is None
+        time.sleep(0.2)
+    os.killpg(outer.pid, signal.SIGINT)
+    _, said = outer.communicate(timeout=60)
+    assert outer.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    for process in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            assert str(tmp_path) not in process.read_text(errors="replace")
+        except OSError:
+            continue
