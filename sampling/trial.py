@@ -57,7 +57,7 @@ def _environment(backend: backends.Backend, home: Path, scratch: Path) -> dict[s
         **kept,
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
-        # By itself Numba would write beside the sources, into the environment. JAX keeps nothing on disk unless told to.
+        # By itself Numba would write beside the sources, into the environment; JAX keeps nothing unless told to.
         "NUMBA_CACHE_DIR": str(home / ".numba"),
         "MPLCONFIGDIR": str(home / ".matplotlib"),
         "PYTHONPATH": str(_ROOT),
