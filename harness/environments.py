@@ -205,7 +205,7 @@ def process_environment(stack: "Stack", base: Mapping[str, str] = os.environ) ->
 
 
 def compile_bytecode(path: Path, stack: "Stack") -> None:
-    """Compile all modules of the environment at `path` into the stack's kept byte code, if that is still to do.
+    """Compile the environment's modules, but for packages' tests, into the stack's kept byte code, once.
 
     Takes ten to twenty seconds, once for a stack and an environment. Without it the first process that imports
     a module compiles it, which is a part of what that process measures.
@@ -215,7 +215,7 @@ def compile_bytecode(path: Path, stack: "Stack") -> None:
         return
     # Files that do not compile (templates, tests of other versions' syntax) are nobody's concern.
     subprocess.run(
-        [python(path), "-m", "compileall", "-qq", "-j", "0", str(path / "lib")],
+        [python(path), "-m", "compileall", "-qq", "-j", "0", "-x", "/tests?/", str(path / "lib")],
         env=process_environment(stack),
         stdout=subprocess.DEVNULL,
         check=False,

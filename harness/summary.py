@@ -59,19 +59,15 @@ def print_summary(
             title_style="bold",
         )
         table.add_column("backend", no_wrap=True)
-        for heading in (
-            "setup\ncold, s",
-            "setup\nwarm, s",
-            "sampling\ns",
-            "s per 1000\neff. draws",
-            "gradients\n/ eff. draw",
-        ):
+        # Seven columns of numbers fit a terminal of 80 with headings of this shape.
+        for heading in ("cold\nsetup\ns", "warm\nsetup\ns", "samp-\nling\ns", "s per\n1000\neff.", "grads\nper\neff."):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("peak\nMiB", justify="right", no_wrap=True)
+        table.add_column("peak\n\nMiB", justify="right", no_wrap=True)
         table.add_column("outcome", no_wrap=True)
         for m in sorted(members, key=lambda m: order.get(m.backend, len(order))):
             table.add_row(m.backend, *_cells(m))
         console.print(table)
+    console.print("eff.: effective draws, of the worst estimand.  grads: gradient evaluations, tuning included.")
     failures = [m for m in measurements if m.outcome in ("failed", "invalid")]
     if failures:
         console.print("\n[bold]What failed, and why[/]")

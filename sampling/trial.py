@@ -104,6 +104,14 @@ def _why_no_result(child: subprocess.Popen, timed_out: bool, limit: float) -> st
     return f"the process ended with exit status {child.returncode} and left no result"
 
 
+def _without_paths(text: str, home: Path) -> str:
+    """The text without the paths of this machine: records are public, and say the same wherever they were made."""
+    places = {"<home>": str(home), "<environment>": sys.prefix, "<python>": sys.base_prefix, "<suite>": str(_ROOT)}
+    for name, place in sorted(places.items(), key=lambda item: -len(item[1])):
+        text = text.replace(place, name)
+    return text
+
+
 def _result(path: Path) -> dict | None:
     try:
         result = json.loads(path.read_text())
@@ -158,9 +166,15 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
         result = _result(scratch / "result.json")
         if result is None or timed_out:
             result = {"outcome": FAILED, "reason": _why_no_result(child, timed_out, limit)}
-        text = (scratch / "output").read_bytes().decode(errors="replace")
+        result["output_tail"] = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
+        if result["outcome"] != FAILED:
+            # The last words of a process that failed are often the only trace of why; else they are noise.
+            del result["output_tail"]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    for name in ("reason", "traceback", "output_tail"):
+        if result.get(name):
+            result[name] = _without_paths(result[name], home)
     change = control.drift(before, after)
     return {
         **head,
@@ -175,6 +189,4 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
             "drift": change,
             "contaminated": change > control.DRIFT_LIMIT,
         },
-        # The last words of a process that failed are often the only trace of why.
-        **({"output_tail": text[-4000:]} if result.get("traceback") or "clocks" not in result else {}),
     }

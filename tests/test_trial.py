@@ -54,6 +54,14 @@ def test_a_process_that_crashes_is_failed_and_its_last_words_are_kept(child_runs
     assert "last words" in record["output_tail"]
 
 
+def test_a_failure_names_no_path_of_this_machine(child_runs, tmp_path):
+    child_runs(
+        "import os, sys; print(os.environ['HOME'], sys.prefix, os.environ['PYTHONPATH'], flush=True); os.abort()"
+    )
+    said = run(tmp_path)["output_tail"].split()[:3]
+    assert said == ["<home>", "<environment>", "<suite>"]
+
+
 def test_a_process_that_writes_garbage_in_place_of_a_result_is_failed(child_runs, tmp_path):
     child_runs("import sys; open(sys.argv[1], 'wb').write(b'\\x00\\xff{not json'); print('\\x00\\x1b[2Jgarbage')")
     record = run(tmp_path)
