@@ -11,7 +11,7 @@ bench: setup
 	$(VENV)/bin/bench run --warm $(WARM)
 
 test: setup lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadscope
 
 test-fast: setup
 	$(VENV)/bin/python -m pytest -m "not network and not sampling"
