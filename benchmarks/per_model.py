@@ -11,6 +11,7 @@ from pathlib import Path
 import models
 from sampling.backends import BACKENDS
 from sampling.measurement import measure, warm_trials
+from sampling.process import die_with_parent
 from sampling.record import OK, UNSUPPORTED
 from sampling.settings import PROTOCOL_VERSION, Settings
 
@@ -43,6 +44,8 @@ class _Measured:
         """asv runs all benchmarks that share this in one scratch folder; it holds the records."""
 
     def setup(self, backend, n):
+        # asv may be ended in a way that it cannot pass on; nobody would read what goes on then.
+        die_with_parent()
         folder = _scratch() / f"{self.model}-{n}-{backend}"
         records = measure(Settings(self.model, n, backend), folder, warm_trials())
         (folder / "run").write_text(os.environ.get("BENCH_RUN", ""))

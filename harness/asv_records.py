@@ -7,78 +7,132 @@ nothing either: its records live in asv's own scratch folder.
 """
 
 import functools
+import json
 import os
-import subprocess
 import sys
 import uuid
 from pathlib import Path
 
 from asv import util
 from asv.results import Results
+from filelock import FileLock, Timeout
 
 from harness import unfinished
-from harness.environments import ROOT
+from harness.environments import CACHE, ROOT, suite_commit
 from harness.errors import BenchError
+from harness.run import inside
 from harness.timeline import lock_at
 
 _MEASURING = {"run", "continuous", "find"}
+# Commands that switch the environment to another stack.
+_INSTALLING = _MEASURING | {"check", "profile", "setup"}
+_READING = {"run", "continuous", "find", "compare", "show", "publish"}
 _SAVES_NOTHING = {"--dry-run", "-n"}
 
 
-def _suite_commit() -> str | None:
-    """The suite's own commit, with "-dirty" when the code differs from it; None outside a Git checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None
-
-
-def _writable(results: Path) -> None:
-    """Raise the one sentence now that would otherwise come after an hour of measuring."""
-    probe = results / f".probe-{uuid.uuid4().hex}"
+def _write_json(path, data, api_version=None, compact=False):
+    """asv's own, but whole or not at all: a full disk must not truncate what was there."""
+    if api_version is not None:
+        data = {**data, "version": api_version}
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    layout = {} if compact else {"indent": 4, "sort_keys": True}
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        probe.write_text("x" * 4096)
-        probe.unlink()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(data, **layout) + "\n", encoding="utf-8")
+        part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise util.UserError(
-            f"The results folder {results} cannot be written ({error.strerror}): make it writable or make room, "
-            "and run the same command again; nothing was measured."
+            f"{path} cannot be written ({error.strerror}): make room or make it writable, and run the same command "
+            f"again; what was measured is kept in {unfinished.UNFINISHED}."
         ) from error
+
+
+def _check_results(results: Path) -> None:
+    """Refuse damaged results by name, where asv would leave a release out and say little."""
+    for path in sorted(results.glob("*/*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            whole = isinstance(content["version"], int)
+            if path.name == "machine.json":
+                whole = whole and isinstance(content["machine"], str)
+            else:
+                tables = content["results"].values()
+                whole = whole and isinstance(content["commit_hash"], str) and all(isinstance(t, list) for t in tables)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            raise util.UserError(
+                f"{path.relative_to(ROOT)} is damaged: restore it with `git checkout -- {path.relative_to(ROOT)}`, or "
+                "delete it and measure its release again."
+            )
+
+
+def _alone() -> None:
+    """Keep other asv processes away from the environment while this one lives; they would switch it under us."""
+    path = CACHE / "measuring.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    owner = path.with_suffix(".pid")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = owner.read_text() if owner.exists() else "unknown"
+        raise util.UserError(
+            f"Another asv (process {who}) is using the environment of this folder: wait for it or end it, and run the "
+            "same command again."
+        ) from error
+    owner.write_text(str(os.getpid()))
+    # The lock goes with the process, however that ends.
+    _alone.lock = lock
+
+
+def _say_interrupted(kind, error, trace) -> None:
+    """One line in place of a traceback when Ctrl-C comes where asv does not expect it."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nInterrupted: what was measured is kept, and the same command goes on from there.", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _archive_after(save):
     @functools.wraps(save)
     def save_then_archive(self, result_dir):
-        try:
-            save(self, result_dir)
-        except OSError as error:
-            raise util.UserError(
-                f"asv could not save its results in {result_dir} ({error.strerror}): the records stay in "
-                f"{unfinished.UNFINISHED}; make room, and the same command goes on from them."
-            ) from error
+        save(self, result_dir)
         try:
             stack = lock_at(self.commit_hash)
-            unfinished.archive(
-                stack.tag, os.environ["BENCH_RUN"], Path(result_dir).parent / "records", self.params["machine"]
-            )
+            records = Path(result_dir).parent / "records"
+            unfinished.archive(stack.tag, os.environ["BENCH_RUN"], records, self.params["machine"])
         except BenchError as error:
             raise util.UserError(str(error)) from error
 
     return save_then_archive
 
 
-def _keep_records(arguments: list[str]) -> None:
-    if not arguments or arguments[0] not in _MEASURING:
+def _prepare(arguments: list[str]) -> None:
+    command = arguments[0] if arguments else ""
+    sys.excepthook = _say_interrupted
+    util.write_json = _write_json
+    if command in _READING:
+        _check_results(ROOT / "results" / "asv")
+    if command in _INSTALLING:
+        _alone()
+    if command not in _MEASURING:
         return
-    commit = _suite_commit()
+    try:
+        # Asking the measured code what it contains also asks it about its settings: a typo must not cost results.
+        inside()
+    except BenchError as error:
+        raise util.UserError(str(error)) from error
+    commit = suite_commit()
     if commit:
         os.environ["BENCH_SUITE_COMMIT"] = commit
     if _SAVES_NOTHING & set(arguments):
         return
     os.environ["BENCH_RUN"] = uuid.uuid4().hex
     os.environ["BENCH_UNFINISHED"] = str(unfinished.UNFINISHED)
-    _writable(ROOT / "results")
     Results.save = _archive_after(Results.save)
 
 
-_keep_records(sys.argv[1:])
+_prepare(sys.argv[1:])

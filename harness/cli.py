@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from harness.errors import BenchError
 from harness.machine import machine_name
 from harness.records import read_measurements
 from harness.summary import print_summary
+from harness.timeline import ensure_timeline
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 stacks_app = typer.Typer(no_args_is_help=True, help="The pinned stacks, one for each PyMC release.")
@@ -42,6 +44,7 @@ def run_command(
 
     What has been measured on this machine, by this protocol, is not measured again; an interrupted run goes on.
     """
+    ensure_timeline()
     chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.load_stacks()[-2:]
     chosen.sort(key=lambda s: s.date)
     machine, description = machine_name(), run.inside()
@@ -61,9 +64,16 @@ def run_command(
             f"This will take about {_minutes(run.estimate_seconds(machine, plan, warm))}. Ctrl-C loses at most the "
             "trial in flight; the same command goes on from there.\n"
         )
-    for stack in chosen:
-        if plan[stack.tag]:
-            inside += run.run_stack(console, stack, plan[stack.tag], description, warm)
+    try:
+        for stack in chosen:
+            if plan[stack.tag]:
+                inside += run.run_stack(console, stack, plan[stack.tag], description, warm)
+    except KeyboardInterrupt:
+        # Caught here, since typer would end without a word.
+        print(
+            "bench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
     elapsed = time.monotonic() - began
     tags = [stack.tag for stack in chosen]
     if len(tags) > 1:
@@ -121,6 +131,7 @@ def trial(
 
     For example: bench trial v6.4.0 ppca --n 500 --backend nutpie-numba
     """
+    ensure_timeline()
     stack = stacks.get_stack(release)
     environment = environments.stack_environment(stack)
     environments.compile_bytecode(environment, stack)
@@ -130,6 +141,7 @@ def trial(
         "BENCH_STACK": stack.tag,
         "BENCH_LOCK_SHA256": stack.sha256,
         "BENCH_MACHINE": machine_name(),
+        "BENCH_SUITE_COMMIT": environments.suite_commit() or "",
     }
     child = subprocess.Popen(command, cwd=environments.ROOT, env=variables)
     while True:
@@ -143,6 +155,7 @@ def trial(
 @stacks_app.command("list")
 def list_stacks() -> None:
     """The stacks, oldest first, with the packages that decide how a model is sampled."""
+    ensure_timeline()
     names = ("pymc", "pytensor", "numba", "nutpie", "numpyro", "blackjax", "jax")
     for stack in stacks.load_stacks():
         versions = "  ".join(f"{name} {stack.packages.get(name, '–')}" for name in names)
@@ -165,6 +178,9 @@ def update_stacks() -> None:
 
 def main() -> None:
     """Run the command line; a `BenchError` is one sentence on standard error and exit status 1."""
+    # A closed terminal or a cancelled job ends what it started, as Ctrl-C does.
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(request, signal.default_int_handler)
     try:
         app()
     except BenchError as error:
@@ -175,8 +191,3 @@ def main() -> None:
     except OSError as error:
         print(f"bench: {error.filename or 'a file'} cannot be used: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(
-            "\nbench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr
-        )
-        sys.exit(130)

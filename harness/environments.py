@@ -227,6 +227,13 @@ def compile_bytecode(path: Path, stack: "Stack") -> None:
         raise _cannot_write(marker, error) from error
 
 
+def suite_commit() -> str | None:
+    """Return the suite's own commit, with "-dirty" when its files differ from it, or None outside a Git checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None
+
+
 def digest(stack: "Stack") -> str:
     """Return the digest of all that an environment of `stack` holds: its lock, asv's own needs, an accelerator."""
     parts = (stack.text.encode(), ASV_REQUIREMENTS.read_bytes(), accelerator().encode())

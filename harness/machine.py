@@ -7,6 +7,7 @@ know what is measured.
 import json
 import os
 import platform
+import re
 from pathlib import Path
 
 from asv import util
@@ -20,10 +21,15 @@ def machine_name() -> str:
     """Return what this machine is called in results: BENCH_MACHINE, the one name asv knows, or a neutral one.
 
     Raises:
-        BenchError: asv's list of machines is damaged.
+        BenchError: asv's list of machines is damaged, or BENCH_MACHINE is no name.
     """
     named = os.environ.get("BENCH_MACHINE")
     if named:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", named):
+            raise BenchError(
+                f"BENCH_MACHINE is {named!r}: it names a folder of results, so use letters, digits, dots, dashes "
+                "and underscores, starting with a letter or a digit."
+            )
         return named
     known = _known_machines()
     if len(known) == 1:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from harness.errors import BenchError
 
@@ -20,7 +20,7 @@ Outcome = Literal["ok", "unsupported", "failed", "invalid"]
 
 class _Document(BaseModel):
     # Fields may be added without a new schema version.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Settings(_Document):
@@ -72,6 +72,14 @@ class Record(_Document):
     trial_wall_seconds: float = 0.0
     draws_sha256: str | None = None
     control: Control | None = None
+
+    @model_validator(mode="after")
+    def _says_what_its_outcome_needs(self) -> Self:
+        if self.outcome == "ok" and (self.clocks is None or not self.effective_draws or self.effective_draws < 0):
+            raise ValueError("an ok trial has clocks and effective draws")
+        if self.outcome != "ok" and not self.reason:
+            raise ValueError(f"a trial that is {self.outcome} has a reason")
+        return self
 
     @property
     def gradients_per_effective_draw(self) -> float | None:
@@ -131,8 +139,8 @@ def read_records(path: Path) -> tuple[Record, ...]:
         for document in documents:
             document["schema_version"] = document.pop("schema", None)
         records = tuple(_RECORDS.validate_python(documents))
-        if not records:
-            raise ValueError("it is empty")
+        if [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
+            raise ValueError("a measurement is a cold trial and warm ones")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BenchError(

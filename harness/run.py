@@ -25,9 +25,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from harness.environments import CACHE, ROOT
 from harness.errors import BenchError
 from harness.records import Measurement, read_measurements
-from harness.stacks import Stack
+from harness.stacks import Stack, recorded_hashes
 from harness.unfinished import scratch, trials
 
+ASV_RESULTS = ROOT / "results" / "asv"
 RECORDS = ROOT / "results" / "records"
 LOG = CACHE / "run.log"
 # A trial of the small sizes on two cores, counting the unsupported ones, which take no time; for a machine that
@@ -81,14 +82,33 @@ def asv_selection(wanted: list[Cell], description: Mapping) -> list[str]:
 
 
 def measured(machine: str, stack: Stack, description: Mapping, warm: int) -> dict[Cell, Measurement]:
-    """The complete measurements of a stack by this protocol, by cell."""
+    """The complete measurements of a stack by this protocol, by cell, whose numbers asv has as well."""
     found, _ = read_measurements(RECORDS, machine, stack.tag)
+    saved = _asv_numbers(machine, stack)
     return {
         Cell(m.model, m.n, m.backend): m
         for m in found
         if m.complete(warm)
         and all(r.lock_sha256 == stack.sha256 and r.protocol == description["protocol"] for r in m.records)
+        and (m.outcome != "ok" or (m.model, repr(m.backend), repr(m.n)) in saved)
     }
+
+
+def _asv_numbers(machine: str, stack: Stack) -> set[tuple[str, str, str]]:
+    """The (model, backend, n) for which asv's results of this stack hold a sampling time."""
+    commit = recorded_hashes()[stack.tag]
+    numbers = set()
+    for path in (ASV_RESULTS / machine).glob(f"{commit[:8]}-*.json"):
+        try:
+            results = json.loads(path.read_text())["results"]
+            for name, (values, parameters, *_) in results.items():
+                model, _, metric = name.partition(".")
+                if metric == "Sampling.track_sampling":
+                    cells = zip(values, product(*parameters), strict=True)
+                    numbers |= {(model, *cell) for value, cell in cells if isinstance(value, float)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # asv, asked next, refuses it by name
+    return numbers
 
 
 def estimate_seconds(machine: str, plan: Mapping[str, list[Cell]], warm: int) -> float:
@@ -174,8 +194,8 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: M
     if child.returncode not in (0, 2):
         tail = [line for line in LOG.read_text(errors="replace").splitlines() if line.strip()][-1:]
         raise BenchError(
-            f"asv could not measure {stack.tag}: {' '.join(tail) or 'it said nothing'} "
-            f"(all it said is in {LOG.relative_to(ROOT)}; what was measured is kept, so run the same command again)."
+            f"asv stopped before {stack.tag} was measured: {' '.join(tail) or 'it said nothing'} "
+            f"(All it said is in {LOG.relative_to(ROOT)}.)"
         )
     return inside_trials
 

@@ -53,6 +53,7 @@ def print_summary(
     for (tag, model, n), members in groups.items():
         table = Table(
             box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
             pad_edge=False,
             title=f"PyMC {tag.removeprefix('v')} · {model}, n={n}",
             title_justify="left",
@@ -65,7 +66,7 @@ def print_summary(
         table.add_column("peak\n\nMiB", justify="right", no_wrap=True)
         table.add_column("outcome", no_wrap=True)
         for m in sorted(members, key=lambda m: order.get(m.backend, len(order))):
-            table.add_row(m.backend, *_cells(m))
+            table.add_row(escape(m.backend), *_cells(m))
         console.print(table)
     console.print("eff.: effective draws, of the worst estimand.  grads: gradient evaluations, tuning included.")
     failures = [m for m in measurements if m.outcome in ("failed", "invalid")]

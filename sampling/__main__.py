@@ -15,9 +15,10 @@ from pathlib import Path
 
 import models
 from sampling.backends import BACKENDS
+from sampling.measurement import warm_trials
 from sampling.record import OK
 from sampling.settings import PROTOCOL_VERSION, Settings
-from sampling.trial import run_trial
+from sampling.trial import run_trial, time_limit_seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +48,11 @@ def main() -> int:
     arguments = vars(_parser().parse_args())
     home = arguments.pop("home")
     if arguments.pop("describe"):
+        try:
+            warm_trials(), time_limit_seconds()
+        except ValueError as error:
+            print(f"python -m sampling: {error}", file=sys.stderr)
+            return 2
         loaded = {name: models.load(name) for name in models.names()}
         description = {
             "models": {name: {"sizes": m.SIZES, "discrete": m.DISCRETE} for name, m in loaded.items()},

@@ -144,7 +144,7 @@ def test_results_that_cannot_be_written_are_refused_before_anything_is_measured(
 
 
 @pytest.mark.parametrize("damage", ["{", "", "[1, 2]", '{"version": 2}'])
-def test_a_damaged_result_of_asv_is_named_and_the_others_are_still_compared(suite, damage):
+def test_a_damaged_result_of_asv_is_named_with_the_next_step(suite, damage):
     from harness.stacks import load_stacks
     from harness.timeline import hashes
 
@@ -153,12 +153,38 @@ def test_a_damaged_result_of_asv_is_named_and_the_others_are_still_compared(suit
     whole = result.read_text()
     result.write_text(damage)
     try:
-        status, output = suite.asv("publish")
+        answers = [suite.asv(*c) for c in (("publish",), ("show", "v6.3.2"), ("compare", "v6.3.2", "v6.4.0"))]
     finally:
         result.write_text(whole)
-    assert result.name in output
+    for status, output in answers:
+        assert status == 1
+        assert len(output.strip().splitlines()) == 1
+        assert f"{result.name} is damaged: restore it with `git checkout" in output
+
+
+def test_two_runs_at_once_do_not_share_an_environment(suite):
+    first = suite.start("run", "v6.4.0^!", "--bench", r"ppca.*\('numpyro-parallel', 500\)", BENCH_WARM_TRIALS="0")
+    while not (suite.path / ".asv/unfinished/v6.4.0/ppca-500-numpyro-parallel/home").exists():
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.1)
+    status, output = suite.asv("run", "v6.3.2^!", *CHEAP)
+    assert status == 1
+    assert f"Another asv (process {first.pid})" in output
+    first.send_signal(signal.SIGTERM)  # a way to end that asv cannot pass on
+    first.communicate(timeout=60)
+    time.sleep(2)
+    alive = subprocess.run(["pgrep", "-f", str(suite.path / ".asv/env")], capture_output=True, text=True, check=False)
+    assert alive.stdout == ""
+
+
+@pytest.mark.parametrize("variable", ["BENCH_WARM_TRIALS", "BENCH_TIME_LIMIT", "BENCH_MACHINE", "BENCH_JAX"])
+def test_a_typo_in_a_variable_is_one_sentence_and_costs_no_result(suite, variable):
+    before = suite.records("v6.4.0", "ppca-500-blackjax")
+    status, output = suite.asv("run", "v6.4.0^!", *CHEAP, **{variable: "../x"})
+    assert status == 1
+    assert f"{variable} is '../x'" in output
     assert "Traceback" not in output
-    assert status == 0 or len(output.strip().splitlines()[-1]) < 400
+    assert suite.records("v6.4.0", "ppca-500-blackjax") == before
 
 
 def test_no_git_is_one_sentence(suite, tmp_path):

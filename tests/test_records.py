@@ -62,6 +62,13 @@ DAMAGE = {
     "another schema": json.dumps([record(schema=99)]),
     "an outcome edited by hand": json.dumps([record(outcome="fine")]),
     "a clock edited by hand": json.dumps([record(clocks={"setup_wall_seconds": "fast"})]),
+    "an ok trial without clocks": json.dumps([record(clocks=None)]),
+    "an ok trial with impossible draws": json.dumps([record(effective_draws=-5.0)]),
+    "a clock that is not a number": json.dumps(
+        [record(clocks=record()["clocks"] | {"setup_wall_seconds": float("nan")})]
+    ),
+    "a failure without a reason": json.dumps([record(outcome="failed", reason=None)]),
+    "a warm trial first": json.dumps([record("warm")]),
     "settings lost": json.dumps([{k: v for k, v in record().items() if k != "settings"}]),
 }
 
