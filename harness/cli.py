@@ -191,3 +191,7 @@ def main() -> None:
     except OSError as error:
         print(f"bench: {error.filename or 'a file'} cannot be used: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

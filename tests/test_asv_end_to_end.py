@@ -187,6 +187,26 @@ def test_a_typo_in_a_variable_is_one_sentence_and_costs_no_result(suite, variabl
     assert suite.records("v6.4.0", "ppca-500-blackjax") == before
 
 
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_main_job_can_be_ended_in_any_way_and_leaves_no_process(suite, request_to_end):
+    job = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", "run", "v6.3.2", "--warm", "0"], cwd=suite.path, text=True,
+        env=suite.environment(), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    while not any((suite.path / ".asv/unfinished/v6.3.2").glob("*/home/.trial")):
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.1)
+    job.send_signal(request_to_end)
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert "This will take about" in output
+    assert "interrupted; what was measured is kept" in output
+    assert "Traceback" not in output
+    time.sleep(1)
+    alive = subprocess.run(["pgrep", "-af", str(suite.path)], capture_output=True, text=True, check=False)
+    assert alive.stdout == ""
+
+
 def test_no_git_is_one_sentence(suite, tmp_path):
     status, output = suite.asv("check", PATH=str(tmp_path))
     assert status == 1

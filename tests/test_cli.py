@@ -1,5 +1,7 @@
 """`bench` answers bad input with one sentence and a next step, and shows what it will do before it does it."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from harness import run
 from harness.run import Cell
+from harness.stacks import get_stack, recorded_hashes
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = Path(sys.executable).with_name("bench")
@@ -58,6 +61,55 @@ def test_the_small_sizes_are_the_smallest_of_each_model(description):
     assert Cell("ppca", 5000, "default") not in small
     assert Cell("ppca", 5000, "default") in run.cells(description, small=False)
     assert len({c.backend for c in small}) == 10
+
+
+@pytest.fixture
+def first_protocol(description):
+    """What the kept records were measured by."""
+    return {**description, "protocol": 1}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Results of v6.4.0 on the machine "box": the kept example records, and asv's numbers for two of its backends."""
+    monkeypatch.setattr(run, "RECORDS", tmp_path / "records")
+    monkeypatch.setattr(run, "ASV_RESULTS", tmp_path / "asv")
+    shutil.copytree(ROOT / "tests/records/v6.4.0", tmp_path / "records/box/v6.4.0")
+    numbers = [[1.5, 2.5], [["'pymc-c'", "'pymc-jax'"], ["500"]]]
+    path = tmp_path / "asv/box" / f"{recorded_hashes()['v6.4.0'][:8]}-stack-py3.12.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"version": 2, "results": {"ppca.Sampling.track_sampling": numbers}}))
+    return path
+
+
+def test_what_both_asv_and_the_records_have_is_measured(results, first_protocol):
+    done = run.measured("box", get_stack("v6.4.0"), first_protocol, warm=1)
+    assert {c.backend for c, m in done.items() if m.outcome == "ok"} == {"pymc-c", "pymc-jax"}
+    assert Cell("ppca", 500, "blackjax") in done, "a failure is a result"
+
+
+def test_more_warm_trials_than_there_are_must_be_measured(results, first_protocol):
+    done = run.measured("box", get_stack("v6.4.0"), first_protocol, warm=2)
+    assert not any(m.outcome == "ok" for m in done.values())
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", '{"results": {"ppca.Sampling.track_sampling": "x"}}', None])
+def test_what_asv_has_lost_is_measured_again(results, first_protocol, content):
+    results.unlink() if content is None else results.write_text(content)
+    done = run.measured("box", get_stack("v6.4.0"), first_protocol, warm=1)
+    assert not any(m.outcome == "ok" for m in done.values())
+
+
+def test_another_protocol_must_be_measured(results, description):
+    changed = {**description, "protocol": description["protocol"] + 1}
+    assert run.measured("box", get_stack("v6.4.0"), changed, warm=1) == {}
+
+
+def test_the_estimate_is_what_the_cells_took_before(results):
+    plan = {"v6.3.2": [Cell("ppca", 500, "pymc-c"), Cell("ppca", 500, "never-measured")]}
+    known = run.estimate_seconds("box", {"v6.3.2": plan["v6.3.2"][:1]}, warm=1)
+    assert 20 < known < 60
+    assert run.estimate_seconds("box", plan, warm=1) > known
 
 
 def test_asv_is_asked_for_the_planned_cells_and_no_others(description):
