@@ -6,6 +6,7 @@ next `asv run` of that stack goes on from them. A run that saves nothing by inte
 nothing either: its records live in asv's own scratch folder.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -42,7 +43,8 @@ def _write_json(path, data, api_version=None, compact=False):
         part.write_text(json.dumps(data, **layout) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise util.UserError(
             f"{path} cannot be written ({error.strerror}): make room or make it writable, and run the same command "
             f"again; what was measured is kept in {unfinished.UNFINISHED}."
