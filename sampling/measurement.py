@@ -7,6 +7,7 @@ can share one measurement. It must not know asv.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import os
 import shutil
@@ -36,6 +37,7 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
     return tree
 
 
+@functools.cache
 def code_sha256() -> str:
     """Digest of the code that measures, every module of `models` and `sampling`, but for comments and docstrings."""
     digest = hashlib.sha256()
