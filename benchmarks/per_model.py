@@ -19,12 +19,12 @@ from sampling.settings import PROTOCOL_VERSION, Settings
 code_sha256()
 
 
-def _samples(values):
+def _samples(values, decimals=4):
     """The values as asv's samples, so that `asv compare` knows their spread; none at all is n/a.
 
-    Four decimals are beyond what any of them means, and keep asv's tables readable.
+    They are rounded to what they can mean at most: asv's tables show every digit that they have.
     """
-    values = [round(value, 4) for value in values]
+    values = [round(value, decimals) for value in values]
     return {"samples": values, "number": 1} if values else float("nan")
 
 
@@ -97,15 +97,16 @@ class _Sampling(_Measured):
     def track_gradients_per_effective_draw(self, backend, n):
         """Gradient evaluations in tuning and drawing, for each effective draw; n/a where a sampler does not count."""
         counts = [(r["counters"], r["effective_draws"]) for r in self.records]
-        return _samples(
+        known = (
             (c["gradients_tuning"] + c["gradients_drawing"]) / effective
             for c, effective in counts
             if c["gradients_tuning"] is not None and c["gradients_drawing"] is not None
         )
+        return _samples(known, decimals=2)
 
     def track_peak_memory(self, backend, n):
         """Peak memory of the process tree."""
-        return _samples(r["peak_memory_mib"] for r in self.records)
+        return _samples((r["peak_memory_mib"] for r in self.records), decimals=0)
 
     track_gradients_per_effective_draw.unit = "gradients"
     track_peak_memory.unit = "MiB"
