@@ -10,13 +10,10 @@ from pathlib import Path
 
 import models
 from sampling.backends import BACKENDS
-from sampling.measurement import code_sha256, measure, warm_trials
+from sampling.measurement import measure, warm_trials
 from sampling.process import die_with_parent
 from sampling.record import OK, UNSUPPORTED
 from sampling.settings import PROTOCOL_VERSION, Settings
-
-# asv forks a process per parameter set from one that has imported this module: what they all need is computed here.
-code_sha256()
 
 
 def _samples(values, decimals=4):

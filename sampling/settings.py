@@ -24,8 +24,8 @@ class Settings:
     model: str
     n: int
     backend: str
-    tune: int = 300
-    draws: int = 300
+    tune: int = 250
+    draws: int = 250
     chains: int = 4
     cores: int = 4
     target_accept: float = 0.8

@@ -34,7 +34,7 @@ def test_a_backend_types_its_row(name):
 
 @pytest.mark.parametrize("name", TYPED)
 def test_all_that_changes_the_work_is_stated(name):
-    stated = {"tune": 300, "draws": 300, "chains": 4, "cores": 4, "target_accept": 0.8, "random_seed": 7}
+    stated = {"tune": 250, "draws": 250, "chains": 4, "cores": 4, "target_accept": 0.8, "random_seed": 7}
     assert stated.items() <= call(name).items()
 
 
