@@ -166,10 +166,9 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
         result = _result(scratch / "result.json")
         if result is None or timed_out:
             result = {"outcome": FAILED, "reason": _why_no_result(child, timed_out, limit)}
-        result["output_tail"] = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
-        if result["outcome"] != FAILED:
-            # The last words of a process that failed are often the only trace of why; else they are noise.
-            del result["output_tail"]
+        if result["outcome"] == FAILED:
+            # The last words of a process are often the only trace of why.
+            result["output_tail"] = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for name in ("reason", "traceback", "output_tail"):
