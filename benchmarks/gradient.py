@@ -4,7 +4,8 @@ import functools
 import os
 
 import models
-from sampling.gradient import LINKERS, logp_dlogp
+from sampling.gradient import logp_dlogp
+from sampling.linkers import LINKERS, installed
 
 
 @functools.cache
@@ -30,6 +31,8 @@ class LogpGradient:
         """asv runs these benchmarks in one scratch folder: their compile caches, and no other release's."""
 
     def setup(self, linker, model):
+        if not installed(linker):
+            raise NotImplementedError(f"this stack has no {linker}")
         self.evaluate = _compiled(linker, model)
 
     def time_logp_dlogp(self, linker, model):

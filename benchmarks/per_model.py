@@ -73,6 +73,21 @@ class _CompileSetup(_Measured):
         """With the compile caches that the cold trial left on disk."""
         return self.clock("setup_wall_seconds", "warm")
 
+    def track_graph_nodes(self, backend, n):
+        """Nodes of the compiled log-density graph, with its gradient unless JAX takes that: exact."""
+        return self.count("nodes")
+
+    def track_rewrites(self, backend, n):
+        """Replacements that rewriting made on the way to that graph: exact."""
+        return self.count("replacements")
+
+    def count(self, name):
+        """One of the graph's counters; n/a where it could not be counted."""
+        return _samples((r["graph"][name] for r in self.records if name in r["graph"]), decimals=0)
+
+    track_graph_nodes.unit = "nodes"
+    track_rewrites.unit = "replacements"
+
 
 class _Sampling(_Measured):
     """Tuning and drawing, net of compilation."""

@@ -11,11 +11,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 
-from harness import environments, run, stacks
+from harness import agreement, compatibility, environments, run, stacks, sweep
 from harness.errors import BenchError
 from harness.machine import machine_name
-from harness.records import read_measurements
+from harness.records import read_measurements, read_records
 from harness.summary import print_summary
 from harness.timeline import ensure_timeline
 
@@ -37,6 +39,9 @@ def run_command(
     all_sizes: Annotated[
         bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
     ] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
+    ] = None,
     warm: Annotated[int, typer.Option(min=0, help="Warm trials after each cold one.")] = 2,
     again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
 ) -> None:
@@ -48,7 +53,7 @@ def run_command(
     chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.load_stacks()[-2:]
     chosen.sort(key=lambda s: s.date)
     machine, description = machine_name(), run.inside()
-    cells = run.cells(description, small=not all_sizes)
+    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS)
     plan = {}
     for stack in chosen:
         done = {} if again else run.measured(machine, stack, description, warm)
@@ -121,6 +126,115 @@ def summary(
         )
 
 
+@app.command("sweep")
+def sweep_command(
+    releases: Annotated[
+        list[str] | None, typer.Argument(help="Releases such as v6.4.0; the last patch of each minor if none.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model; ppca, discrete and discrete_marginal if none.")
+    ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend; all if none.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = os.cpu_count() or 1,
+    again: Annotated[bool, typer.Option("--again", help="Run what has been run once more.")] = False,
+) -> None:
+    """Run one short trial of every cell, release × backend × model, and write the compatibility table.
+
+    Outcomes are what it is for: trials run side by side, and their clocks are not kept with measured ones.
+    """
+    chosen, unknown = [], []
+    for release in releases or [stack.tag for stack in sweep.last_patches(stacks.load_stacks())]:
+        try:
+            chosen.append(stacks.get_stack(release))
+        except BenchError as error:
+            unknown.append(str(error))
+    if not chosen:
+        raise BenchError(" ".join(unknown))
+    machine, description = machine_name(), run.inside()
+    backends = _known(backend or description["backends"], description["backends"], "backend")
+    every_cell = run.cells(description, small=True, models=model or sweep.MODELS)
+    cells = [cell for cell in every_cell if cell.backend in backends]
+    protocol = description["protocol"]
+    plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, protocol)] for stack in chosen}
+    left = sum(map(len, plan.values()))
+    console.print(
+        f"{len(chosen)} releases × {len(cells)} cells on {machine}: {len(chosen) * len(cells) - left} have an outcome, "
+        f"{left} are left."
+    )
+    if left:
+        seconds = sweep.estimate_seconds(machine, [c for wanted in plan.values() for c in wanted], jobs)
+        console.print(
+            f"This will take about {_minutes(seconds)}, {jobs} trials at a time. Ctrl-C loses the trials in flight; "
+            "the same command goes on from there.\n"
+        )
+    try:
+        for stack in chosen:
+            if plan[stack.tag]:
+                _sweep_stack(machine, stack, plan[stack.tag], protocol, jobs)
+    except KeyboardInterrupt:
+        print(
+            "bench: interrupted; what has an outcome is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+    finally:
+        compatibility.write(compatibility.table(sweep.RECORDS / machine), description["backends"])
+    console.print("The table is in docs/compatibility.md and results/compatibility.json.")
+    if unknown:
+        raise BenchError(" ".join(unknown))
+
+
+def _sweep_stack(machine: str, stack: stacks.Stack, wanted: list[run.Cell], protocol: int, jobs: int) -> None:
+    began = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(stack.tag, total=len(wanted))
+        for *earlier, record in sweep.sweep_stack(machine, stack, wanted, protocol, jobs):
+            s = record.settings
+            words = "; then ".join(f"{r.outcome}: {r.reason}" if r.reason else r.outcome for r in (*earlier, record))
+            console.print(f"{stack.tag} {s.model} n={s.n} {s.backend}: {words}", highlight=False, markup=False)
+            progress.advance(task)
+    console.print(f"{stack.tag}: {len(wanted)} cells in {_minutes(time.monotonic() - began)}.\n", highlight=False)
+
+
+@app.command("agreement")
+def agreement_command() -> None:
+    """Pool all trials of this machine, backend by backend: a bias too small for one trial shows in many."""
+    machine, protocol = machine_name(), run.inside()["protocol"]
+    records = [
+        record
+        for folder in (run.RECORDS, sweep.RECORDS)
+        for path in sorted((folder / machine).glob("*/*.json"))
+        for record in read_records(path, measurement=False)
+        if record.protocol == protocol
+    ]
+    found = agreement.agreement(records)
+    if not found:
+        raise BenchError(f"No trial on {machine} has draws: measure some with `bench sweep` or `bench run`.")
+    wrong = []
+    for model in sorted({model for model, _ in found}):
+        table = Table(Column(model, no_wrap=True), "trials", "worst estimand", "bias in sds", "z", box=None)
+        for backend in (b for m, b in found if m == model):
+            name, worst = max(found[model, backend].items(), key=lambda item: abs(item[1].z))
+            bias = f"{worst.bias:+.3f} ± {worst.error:.3f}"
+            table.add_row(backend, str(worst.trials), name, bias, f"{worst.z:+.1f}")
+            if abs(worst.z) > agreement.Z_LIMIT:
+                wrong.append(f"{name} of {model} by {backend}")
+        console.print(table, "")
+    if wrong:
+        raise BenchError(
+            f"Over all trials, these are off by more than {agreement.Z_LIMIT} standard errors: {', '.join(wrong)}."
+        )
+    console.print(f"All trials together agree with the exact posterior: no |z| above {agreement.Z_LIMIT}.")
+
+
+def _known(names: list[str], known: list[str], what: str) -> list[str]:
+    """The names, if all are known; else one sentence that lists those that are."""
+    for name in names:
+        if name not in known:
+            raise BenchError(f"There is no {what} {name!r}: choose one of {', '.join(known)}.")
+    return names
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def trial(
     context: typer.Context,
@@ -163,9 +277,14 @@ def list_stacks() -> None:
 
 
 @stacks_app.command("diff")
-def diff_stacks(old: str, new: str) -> None:
-    """What changed between two stacks."""
-    console.print(str(stacks.diff(stacks.get_stack(old), stacks.get_stack(new))), highlight=False)
+def diff_stacks(
+    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    other: Annotated[str | None, typer.Argument(help="A later one; without it, RELEASE and the one before it.")] = None,
+) -> None:
+    """What changed in a stack against the release before it, or from one stack to another."""
+    old, new = (stacks.get_stack(release), stacks.get_stack(other)) if other else stacks.with_previous(release)
+    console.print(f"{old.tag} → {new.tag}", highlight=False)
+    console.print(str(stacks.diff(old, new)), highlight=False)
 
 
 @stacks_app.command("update")

@@ -7,6 +7,7 @@ that cannot be read is reported by name. It must not import `sampling`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -47,6 +48,25 @@ class Counters(_Document):
     divergences: int | None = None
 
 
+class Diagnostics(_Document):
+    """An estimand's draws, beside the exact posterior; `mcse_mean` is None for draws that never move."""
+
+    mean: float
+    sd: float
+    exact_mean: float
+    exact_sd: float
+    mcse_mean: float | None = None
+
+
+class Resolved(_Document):
+    """What the release made of the call."""
+
+    sampler: str | None = None
+    linker: str | None = None
+    default_linker: str | None = None
+    fast_run_linker: str | None = None
+
+
 class Control(_Document):
     """Whether the machine changed speed during the trial."""
 
@@ -71,6 +91,8 @@ class Record(_Document):
     peak_memory_mib: float | None = None
     trial_wall_seconds: float = 0.0
     draws_sha256: str | None = None
+    resolved: Resolved | None = None
+    diagnostics: dict[str, Diagnostics] | None = None
     control: Control | None = None
 
     @model_validator(mode="after")
@@ -129,8 +151,8 @@ class Measurement:
 _RECORDS = TypeAdapter(list[Record])
 
 
-def read_records(path: Path) -> tuple[Record, ...]:
-    """The records in a file.
+def read_records(path: Path, measurement: bool = True) -> tuple[Record, ...]:
+    """The records in a file; those of a measurement are a cold one and warm ones.
 
     Raises BenchError, in one sentence with the next step, when the file is truncated or is not what a trial wrote.
     """
@@ -139,7 +161,7 @@ def read_records(path: Path) -> tuple[Record, ...]:
         for document in documents:
             document["schema_version"] = document.pop("schema", None)
         records = tuple(_RECORDS.validate_python(documents))
-        if [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
+        if measurement and [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
             raise ValueError("a measurement is a cold trial and warm ones")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
@@ -148,6 +170,14 @@ def read_records(path: Path) -> tuple[Record, ...]:
             "and measure its stack again."
         ) from error
     return records
+
+
+def write_records(path: Path, documents: Sequence[Mapping]) -> None:
+    """Write records as they are, wholly or not at all. Raises OSError when the disk or the folder does not let it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(documents, indent=1) + "\n")
+    part.replace(path)
 
 
 def read_measurements(records: Path, machine: str, tag: str) -> tuple[list[Measurement], list[str]]:

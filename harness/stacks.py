@@ -161,6 +161,19 @@ def get_stack(name: str, folder: Path = STACKS) -> Stack:
     raise BenchError(f"There is no stack {name!r}: the newest are {newest}; `bench stacks update` adds newer releases.")
 
 
+def with_previous(name: str, folder: Path = STACKS) -> tuple[Stack, Stack]:
+    """Return the stack before this one in the timeline, and this one.
+
+    Raises:
+        BenchError: there is no such stack, or none before it.
+    """
+    stack, every = get_stack(name, folder), load_stacks(folder)
+    position = [s.tag for s in every].index(stack.tag)
+    if position == 0:
+        raise BenchError(f"{stack.tag} is the first stack: there is none before it to compare it with.")
+    return every[position - 1], stack
+
+
 def diff(old: Stack, new: Stack) -> Difference:
     """Return which packages changed from `old` to `new`, by name."""
     was, now = old.packages, new.packages

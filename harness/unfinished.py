@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.environments import CACHE
 from harness.errors import BenchError
+from harness.records import write_records
 
 UNFINISHED = CACHE / "unfinished"
 
@@ -41,10 +42,7 @@ def archive(tag: str, run: str, records: Path, machine: str) -> list[Path]:
         target = records / machine / tag / f"{folder.name}.json"
         measured = [json.loads(path.read_text()) for path in trials(folder)]
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(target.name + ".part")
-            part.write_text(json.dumps(measured, indent=1) + "\n")
-            part.replace(target)
+            write_records(target, measured)
         except OSError as error:
             raise BenchError(
                 f"{target} cannot be written ({error.strerror}): the records stay in {folder}; "

@@ -5,15 +5,15 @@
     mu ~ Normal(0, 1), shape [2]      sigma ~ HalfNormal(1), shape [2]      y ~ Normal(mu[cluster], sigma[cluster])
 
 The unequal weights tell the clusters apart, so that there is no symmetry of labels to be invariant under. What
-remains is a second, local mode in which cluster 0 takes a part of the larger cluster, and cluster 1 the rest. For
-these data its posterior mass, P(mu_0 > mu_1), is 5.0e-8 (a test computes it): nothing, for any correct sampler.
-But a sampler that updates labels one by one does not leave it in a run of ordinary length, and from PyMC's default
-start (mu = 0, all labels 1) one chain in four falls into it while tuning (18 of 80, PyMC 6.4.0). How many do is
-luck, and no property of a release, so the model states initial values in the main mode (then 0 of 80). The
+remains is a second, local mode in which the clusters are in each other's roles. For these data its posterior mass,
+P(mu_0 > mu_1), is 8e-9 (a test computes it): nothing, for any correct sampler. But a sampler that updates labels one
+by one does not leave that mode in a run of ordinary length. Which chains fall into it from PyMC's default start (mu =
+0, all labels 1) is luck, and no property of a release, so the model states initial values in the main mode. The
 estimands see the labels: a chain that is in the wrong mode nevertheless is a wrong answer, and shows.
 
-The seed of the data was chosen, from forty, for a second mode without mass and for labels that mix well: the
-numbers are those of a mixture whose parts are apart.
+The seed of the data was chosen from thirty, and their means and sds from twenty-eight, for a second mode without mass
+that NUTS, which has no labels to be stuck with, leaves while it tunes wherever it starts (0 of 5000 chains remained,
+nutpie 0.16.11, 200 tuning steps): `discrete_marginal` needs no initial values, which some releases cannot pass on.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ DISCRETE = True
 """Whether there are discrete free variables, which only PyMC's compound step samples."""
 
 DATA_SHA256: dict[int, str] = {
-    100: "f91c9ad94af35e74303601ce37f346bce1b41b73d143ef8d1232565360bbf1d2",
+    100: "66dc3cb86d4c41294023088e65f3e8b8fd52a74d67c6930c41a02540272ef92f",
 }
 """Of the bytes of `data(n)`: float64, little-endian, C order."""
 
-SEED = 28
+SEED = 26
 WEIGHTS = (0.3, 0.7)
-TRUE_MU = (-1.0, 2.0)
-TRUE_SIGMA = (0.6, 0.7)
+TRUE_MU = (0.0, 2.0)
+TRUE_SIGMA = (0.2, 0.8)
 
 
 def data(n: int) -> np.ndarray:
-    """Observations, shape (n,): labels, then noise, drawn from `RandomState(28)`.
+    """Observations, shape (n,): labels, then noise, drawn from `RandomState(26)`.
 
     Six decimals are kept, so that the last bit of a C library's logarithm is not data.
     """
@@ -104,7 +104,7 @@ def reference_for(y: np.ndarray) -> dict[str, Moments]:
     """Exact moments of the estimands for observations of shape (n,), by quadrature over mu and log(sigma).
 
     The labels are summed out. Given mu and sigma they are independent, which gives the first two moments of the
-    number of members of cluster 0. The quadrature covers the main mode, which is all but 5.0e-8 of the posterior.
+    number of members of cluster 0. The quadrature covers the main mode, which is all but 8e-9 of the posterior.
     """
     n = len(y)
     center = [TRUE_MU[0], np.log(TRUE_SIGMA[0]), TRUE_MU[1], np.log(TRUE_SIGMA[1])]

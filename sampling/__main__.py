@@ -57,6 +57,7 @@ def main() -> int:
         description = {
             "models": {name: {"sizes": m.SIZES, "discrete": m.DISCRETE} for name, m in loaded.items()},
             "backends": list(BACKENDS),
+            "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
             "protocol": PROTOCOL_VERSION,
         }
         print(json.dumps(description, indent=1))

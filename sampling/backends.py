@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 
+from sampling.linkers import Version, pytensor_mode
 from sampling.settings import Settings
-
-Version = tuple[int, ...]
 
 # Without as many XLA host devices as chains, NumPyro's "parallel" chains silently run one after another, and
 # BlackJAX's, which PyMC always runs in parallel, do not run at all.
@@ -28,22 +27,18 @@ class Backend:
     """One way of calling `pm.sample`.
 
     `call(settings, pymc_version)` gives the keyword arguments. `packages` are the distributions it needs beside
-    PyMC. `mode` is the PyTensor mode in which this backend's graph is rewritten, None for the release's own.
-    `compound_step` says that it can sample discrete variables too. `environment` is what must be set before the
-    interpreter starts.
+    PyMC. `linker` is the one that its graph is rewritten for ("c", "numba" or "jax"), None for the release's own.
+    `compound_step` says that it can sample discrete variables too. `since` is the first PyMC whose `pm.sample` can be
+    asked for it. `environment` is what must be set before the interpreter starts.
     """
 
     name: str
     call: Callable[[Settings, Version], dict]
     packages: tuple[str, ...] = ()
-    mode: str | None = None
+    linker: str | None = None
     compound_step: bool = False
+    since: Version = (5, 10)
     environment: dict[str, str] = field(default_factory=dict)
-
-
-def pymc_version() -> Version:
-    """The installed PyMC's version as numbers, e.g. (6, 4, 0)."""
-    return tuple(int(part) for part in metadata.version("pymc").split(".")[:3] if part.isdigit())
 
 
 def _stated(settings: Settings) -> dict:
@@ -66,33 +61,50 @@ def _default(settings: Settings, version: Version) -> dict:
     return _unstated(settings)
 
 
-def _pymc(mode: str) -> Callable[[Settings, Version], dict]:
+def pytensor_configuration(backend: Backend, version: Version) -> dict[str, str]:
+    """The PyTensor configuration that must be in force during the `pm.sample` call."""
+    # Before 5.19 `pm.sample` has no `compile_kwargs`: the configuration is the only way to choose a mode.
+    if version < (5, 19) and backend.compound_step and backend.linker:
+        return {"mode": pytensor_mode(backend.linker, version)}
+    return {}
+
+
+def _pymc(linker: str) -> Callable[[Settings, Version], dict]:
     def call(settings: Settings, version: Version) -> dict:
-        return {**_stated(settings), "nuts_sampler": "pymc", "compile_kwargs": {"mode": mode}}
+        keywords = {**_stated(settings), "nuts_sampler": "pymc"}
+        if version >= (5, 19):  # before: see pytensor_configuration
+            keywords["compile_kwargs"] = {"mode": pytensor_mode(linker, version)}
+        return keywords
 
     return call
 
 
 def _nutpie(**options: str) -> Callable[[Settings, Version], dict]:
     def call(settings: Settings, version: Version) -> dict:
-        return {
-            **_stated(settings),
-            "nuts_sampler": "nutpie",
-            "nuts_sampler_kwargs": dict(options),
-            # Its default differs between nutpie's own backends; unstated, they would compile different graphs.
-            "compile_kwargs": {"freeze_model": True},
-        }
+        keywords = {**_stated(settings), "nuts_sampler": "nutpie", "nuts_sampler_kwargs": dict(options)}
+        if version < (5, 18):
+            # `pm.sample` passes all of these to `nutpie.sample`, which knows no backend: Numba is the only one.
+            del keywords["nuts_sampler_kwargs"]["backend"]
+        if version < (6, 0):
+            # `cores` does not reach nutpie by itself, which would take as many as the machine has.
+            keywords["nuts_sampler_kwargs"]["cores"] = settings.cores
+        else:
+            # Its default differs between nutpie's own backends; unstated, they would compile different graphs. Before
+            # 6.0 `pm.sample` has no way to pass it.
+            keywords["compile_kwargs"] = {"freeze_model": True}
+        return keywords
 
     return call
 
 
 def _numpyro(chain_method: str) -> Callable[[Settings, Version], dict]:
     def call(settings: Settings, version: Version) -> dict:
-        return {
-            **_stated(settings),
-            "nuts_sampler": "numpyro",
-            "nuts_sampler_kwargs": {"chain_method": chain_method},
-        }
+        keywords = {**_stated(settings), "nuts_sampler": "numpyro"}
+        # From 6.0 to 6.2 `pm.sample` hands `chain_method` to NumPyro's kernel, which refuses it: what is the default
+        # anyway need not be stated; what is not cannot be had.
+        if chain_method != "parallel" or not (6, 0) <= version < (6, 3):
+            keywords["nuts_sampler_kwargs"] = {"chain_method": chain_method}
+        return keywords
 
     return call
 
@@ -105,30 +117,31 @@ BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
         Backend("default", _default, compound_step=True),
-        Backend("pymc-c", _pymc("CVM"), mode="CVM", compound_step=True),
-        Backend("pymc-numba", _pymc("NUMBA"), ("numba",), mode="NUMBA", compound_step=True),
-        Backend("pymc-jax", _pymc("JAX"), ("jax",), mode="JAX", compound_step=True),
-        Backend("nutpie-numba", _nutpie(backend="numba"), ("nutpie", "numba"), mode="NUMBA"),
-        Backend("nutpie-jax", _nutpie(backend="jax"), ("nutpie", "jax"), mode="JAX"),
+        Backend("pymc-c", _pymc("c"), linker="c", compound_step=True),
+        Backend("pymc-numba", _pymc("numba"), ("numba",), linker="numba", compound_step=True),
+        Backend("pymc-jax", _pymc("jax"), ("jax",), linker="jax", compound_step=True),
+        Backend("nutpie-numba", _nutpie(backend="numba"), ("nutpie", "numba"), linker="numba"),
+        Backend("nutpie-jax", _nutpie(backend="jax"), ("nutpie", "jax"), linker="jax", since=(5, 18)),
         Backend(
             "nutpie-jax-pytensor",
             _nutpie(backend="jax", gradient_backend="pytensor"),
             ("nutpie", "jax"),
-            mode="JAX",
+            linker="jax",
+            since=(5, 18),
         ),
         Backend(
             "numpyro-parallel",
             _numpyro("parallel"),
             ("numpyro", "jax"),
-            mode="JAX",
+            linker="jax",
             environment=_FOUR_HOST_DEVICES,
         ),
-        Backend("numpyro-vectorized", _numpyro("vectorized"), ("numpyro", "jax"), mode="JAX"),
+        Backend("numpyro-vectorized", _numpyro("vectorized"), ("numpyro", "jax"), linker="jax"),
         Backend(
             "blackjax",
             _blackjax,
             ("blackjax", "jax"),
-            mode="JAX",
+            linker="jax",
             environment=_FOUR_HOST_DEVICES,
         ),
     )
@@ -142,10 +155,13 @@ def load(name: str) -> Backend:
     return BACKENDS[name]
 
 
-def why_unsupported(backend: Backend, discrete_model: bool) -> str | None:
-    """Why this backend cannot sample here (no such package in the stack, or a discrete model), or None."""
+def why_unsupported(backend: Backend, discrete_model: bool, version: Version) -> str | None:
+    """Why this backend cannot sample here (a discrete model, no such call or package in the stack), or None."""
     if discrete_model and not backend.compound_step:
         return f"{backend.name} samples continuous variables only; the model has discrete ones"
+    if version < backend.since:
+        first, this = (".".join(map(str, v)) for v in (backend.since, version))
+        return f"pm.sample of PyMC {this} cannot be asked for {backend.name}; that of {first} is the first that can"
     for package in backend.packages:
         try:
             metadata.version(package)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -18,7 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sampling import jit, process
-from sampling.backends import Backend, load, pymc_version
+from sampling.backends import Backend, load, pytensor_configuration
+from sampling.linkers import pymc_version, pytensor_mode
 from sampling.record import FAILED, INVALID, OK, write_json
 from sampling.settings import Settings
 from sampling.window import Window, watch
@@ -88,7 +90,8 @@ def _statistic(idata, *names: str):
     """The first of the sampler statistics that this sampler reports, as an array, or None."""
     import numpy as np
 
-    stats = idata.sample_stats
+    # A sampler that reports no statistics has no counters; its draws can be judged nevertheless.
+    stats = getattr(idata, "sample_stats", {})
     name = next((n for n in names if n in stats), None)
     return None if name is None else np.asarray(stats[name])
 
@@ -108,35 +111,52 @@ def _counters(idata, window: Window) -> dict[str, int | None]:
     }
 
 
-def _linkers() -> dict[str, str]:
-    """Which linker this release takes when the user names none, and when the user types "fast_run"."""
+def _linkers(configured: bool) -> dict[str, str | None]:
+    """Which linker this release takes when the user names none, and when the user types "fast_run".
+
+    Where the mode had to be configured, PyTensor has forgotten what it would have taken.
+    """
     from pytensor.compile.mode import get_default_mode, get_mode
 
     return {
-        "default_linker": type(get_default_mode().linker).__name__,
+        "default_linker": None if configured else type(get_default_mode().linker).__name__,
         "fast_run_linker": type(get_mode("FAST_RUN").linker).__name__,
     }
 
 
-def _judge(model_module, n: int, draws: dict) -> dict:
-    """Outcome, reason and diagnostics of the draws, by the exact posterior."""
-    from sampling.diagnostics import diagnose, effective_draws, why_invalid
+def _fewer_than_asked(settings: Settings, first) -> str | None:
+    """What is missing from draws of shape (chain, draw, ...), or None; `default` asks for no number of either."""
+    asked, got = (settings.chains, settings.draws), first.shape[:2]
+    if settings.backend == "default" or got == asked:
+        return None
+    return f"it returned {got[0]} chains of {got[1]} draws, and was asked for {asked[0]} of {asked[1]}"
 
-    reference = model_module.reference(n)
+
+def _judge(settings: Settings, model_module, draws: dict) -> dict:
+    """Outcome, reason and diagnostics of the draws, by the exact posterior."""
+    from sampling.diagnostics import effective_draws, judge
+
+    n = settings.n
+    fewer = _fewer_than_asked(settings, next(iter(draws.values())))
+    if fewer:
+        return {"outcome": INVALID, "reason": fewer}
     try:
-        diagnostics = {
-            name: diagnose(values, reference[name].mean, reference[name].sd, reference[name].error)
-            for name, values in model_module.estimands(draws, n).items()
-        }
+        diagnostics, reason = judge(model_module.estimands(draws, n), model_module.reference(n))
     except ValueError as error:
         return {"outcome": INVALID, "reason": str(error)}
-    reason = why_invalid(diagnostics)
     return {
         "outcome": INVALID if reason else OK,
         "reason": reason,
         "effective_draws": effective_draws(diagnostics),
         "diagnostics": {name: asdict(d) for name, d in diagnostics.items()},
     }
+
+
+def _configured(configuration: dict):
+    """PyTensor's configuration for as long as this context lasts."""
+    from pytensor import config
+
+    return config.change_flags(**configuration)
 
 
 def _finite(document):
@@ -162,11 +182,13 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
     module = models.load(settings.model)
     module.data(settings.n)
     watch(window, _cpu_seconds)
-    keywords = backend.call(settings, pymc_version())
+    version = pymc_version()
+    keywords = backend.call(settings, version)
+    configuration = pytensor_configuration(backend, version)
     clock = _Clock()
     model = module.build(settings.n)
     built = clock.read()
-    with model:
+    with model, _configured(configuration):
         clock = _Clock()
         idata = pm.sample(**keywords)
         call = jit.Interval(clock.start, time.perf_counter())
@@ -191,16 +213,17 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
             "chains": int(first.shape[0]),
             "draws": int(first.shape[1]),
             "tune": window.tune,
-            **_linkers(),
+            **_linkers(configured=bool(configuration)),
         },
         "draws_sha256": _digest(draws),
         "provenance": provenance(),
-        **_judge(module, settings.n, draws),
+        **_judge(settings, module, draws),
     }
     from sampling.counters import count_graph
 
     try:
-        result["graph"] = asdict(count_graph(model, backend.mode, window.jax_gradient))
+        mode = backend.linker and pytensor_mode(backend.linker, version)
+        result["graph"] = asdict(count_graph(model, mode, window.jax_gradient))
     except Exception as error:  # a counter that cannot be taken is no reason to lose the trial
         result["graph"] = {"error": _one_line(error)}
     return result
@@ -213,15 +236,23 @@ def _one_line(error: BaseException) -> str:
 
 def _reason(error: BaseException, backend: Backend) -> str:
     """The error in one line, with the versions of what was involved."""
+    from sampling.provenance import versions
+
+    return f"{_one_line(error)} ({versions(('pymc', *backend.packages, *_involved(error)))})"
+
+
+def _involved(error: BaseException) -> list[str]:
+    """The distributions whose code raised the error, and those whose classes its text names."""
     from importlib import metadata
 
-    versions = []
-    for package in ("pymc", *backend.packages):
-        try:
-            versions.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return f"{_one_line(error)} ({', '.join(versions)})"
+    *_, (raised_in, _line) = traceback.walk_tb(error.__traceback__)
+    modules = [raised_in.f_globals["__name__"]]
+    for word in re.findall(r"\b[A-Z]\w{5,}", str(error)):
+        named = (vars(module).get(word) for module in list(sys.modules.values()) if hasattr(module, "__dict__"))
+        modules += {value.__module__ for value in named if isinstance(value, type)}
+    owners = metadata.packages_distributions()
+    found = {name for module in modules for name in owners.get(module.partition(".")[0], ())}
+    return sorted(found)
 
 
 def main(settings_json: str, result_path: Path) -> None:

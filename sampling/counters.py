@@ -47,7 +47,8 @@ def count_graph(model, mode_name: str | None, jax_gradient: bool) -> GraphCounte
     outputs = [model.logp()]
     if not jax_gradient:
         outputs.append(model.dlogp())
-    inputs = model.value_vars
+    # What the user registered as data is an input too, which compiling would find by itself.
+    inputs = [*model.value_vars, *model.data_vars]
     graph = FunctionGraph(inputs, clone_replace(outputs), clone=True)
     replacements = Replacements()
     graph.attach_feature(replacements)

@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-LINKERS = {"c": "CVM", "numba": "NUMBA", "jax": "JAX"}
+from sampling.linkers import pymc_version, pytensor_mode
 
 
 def fixed_point(model) -> list[np.ndarray]:
-    """A value for each of the model's value variables, in their order: the initial point, continuous parts shifted.
+    """A value for each of the model's value variables, in their order.
 
-    Shifts are 0.5 + |normal| of a frozen stream, so that no two entries are equal and none is zero.
+    Continuous ones are 0.5 + |normal| of a frozen stream, so that no two entries are equal, none is zero, and no
+    release moves them; discrete ones are those that the model starts with.
     """
     stream = np.random.RandomState(20261101)
     start = model.initial_point()
@@ -24,7 +25,7 @@ def fixed_point(model) -> list[np.ndarray]:
     for variable in model.value_vars:
         value = np.asarray(start[variable.name], dtype=variable.dtype)
         if value.dtype.kind == "f":
-            value = value + (0.5 + np.abs(stream.normal(size=value.shape))).astype(value.dtype)
+            value = np.asarray(0.5 + np.abs(stream.normal(size=value.shape)), dtype=value.dtype)
         point.append(value)
     return point
 
@@ -32,13 +33,16 @@ def fixed_point(model) -> list[np.ndarray]:
 def logp_dlogp(model, linker: str) -> Callable[[], tuple[float, np.ndarray]]:
     """A function of no arguments that computes the log-density and its gradient at the fixed point.
 
-    The gradient is with respect to the continuous unconstrained values, raveled in the order of the model's value
-    variables. Results are waited for: JAX answers before it has computed.
+    `linker` is one of LINKERS. The gradient is with respect to the continuous unconstrained values, raveled in the
+    order of the model's value variables. Results are waited for: JAX answers before it has computed.
     """
     import pytensor
 
     function = pytensor.function(
-        model.value_vars, [model.logp(), model.dlogp()], mode=LINKERS[linker], on_unused_input="ignore"
+        model.value_vars,
+        [model.logp(), model.dlogp()],
+        mode=pytensor_mode(linker, pymc_version()),
+        on_unused_input="ignore",
     )
     point = fixed_point(model)
 

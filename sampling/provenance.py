@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 import sysconfig
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -29,6 +31,15 @@ def packages() -> dict[str, str]:
     installed = metadata.distributions(path=[sysconfig.get_path("purelib")])
     found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in installed}
     return dict(sorted(found.items()))
+
+
+def versions(names: Iterable[str]) -> str:
+    """The installed ones of these distributions, each once: "pymc 6.4.0, jax 0.12.0"."""
+    found = []
+    for name in dict.fromkeys(names):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
 
 
 def blas() -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # A change of anything that a measured number depends on (these settings, the clocks, the estimators, a model)
 # must raise this version: asv keeps results of different versions apart.
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 SEED = 20261101
 

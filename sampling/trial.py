@@ -21,12 +21,17 @@ from pathlib import Path
 import models
 from sampling import backends, control, process
 from sampling.jit import EVENTS_VARIABLE
-from sampling.provenance import provenance
+from sampling.linkers import pymc_version
+from sampling.provenance import provenance, versions
 from sampling.record import FAILED, SCHEMA_VERSION, UNSUPPORTED
 from sampling.settings import PROTOCOL_VERSION, Settings
 
 TIME_LIMIT_SECONDS = 900.0
 _POLL_SECONDS = 0.1
+# Nothing that works leaves the processor alone for so long; what has been forked into a deadlock does for ever.
+_IDLE_LIMIT_SECONDS = 60.0
+# What PyMC's main process sees of it, which tells a reader nothing.
+_LOST_PROCESS = ("ConnectionResetError", "EOFError", "BrokenPipeError")
 _ROOT = Path(__file__).resolve().parent.parent
 
 # What a trial may see of the caller's environment. All else could change the work without a trace in the record.
@@ -80,23 +85,37 @@ def _command(settings: Settings, result: Path) -> list[str]:
     return [sys.executable, "-m", "sampling.child", json.dumps(asdict(settings)), str(result)]
 
 
-def _watch(child: subprocess.Popen, measured: Path, limit: float) -> tuple[float, bool]:
-    """Wait for the child. Returns the peak memory (MiB) up to the end of `pm.sample`, and whether time ran out."""
-    peak, deadline = 0.0, time.monotonic() + limit
+def _watch(child: subprocess.Popen, measured: Path, limit: float) -> tuple[float, str | None]:
+    """Wait for the child. Returns the peak memory (MiB) up to the end of `pm.sample`, and why it is ended, if so."""
+    began = busy_at = time.monotonic()
+    peak, cpu_seconds = 0.0, 0.0
     while True:
         if not measured.exists():
             peak = max(peak, process.session_memory_mib(child.pid))
         try:
             child.wait(_POLL_SECONDS)
-            return peak, False
+            return peak, None
         except subprocess.TimeoutExpired:
-            if time.monotonic() > deadline:
-                return peak, True
+            now = time.monotonic()
+        if now - began > limit:
+            return peak, f"it did not end within the time limit of {limit:g} s"
+        if now - busy_at > _IDLE_LIMIT_SECONDS / 4:
+            used = process.session_cpu_seconds(child.pid)
+            # What polls now and then is idle, too.
+            if used - cpu_seconds > 0.01 * (now - busy_at):
+                cpu_seconds, busy_at = used, now
+            elif now - busy_at > _IDLE_LIMIT_SECONDS:
+                return peak, f"it hung: none of its processes did anything for {_IDLE_LIMIT_SECONDS:g} s"
 
 
-def _why_no_result(child: subprocess.Popen, timed_out: bool, limit: float) -> str:
-    if timed_out:
-        return f"did not end within the time limit of {limit:g} s, and was ended with all its processes"
+def _what_it_warned(output: str) -> str:
+    warnings = [line.partition("Warning: ")[2] for line in output.splitlines() if "Warning: " in line]
+    return f"; it had warned: {warnings[-1][:200]}" if warnings else ""
+
+
+def _why_no_result(child: subprocess.Popen, ended: str | None, output: str) -> str:
+    if ended:
+        return ended + _what_it_warned(output)
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         hint = " (as the kernel does when memory runs out)" if name == "SIGKILL" else ""
@@ -137,7 +156,7 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": asdict(settings),
     }
-    unsupported = backends.why_unsupported(backend, model.DISCRETE)
+    unsupported = backends.why_unsupported(backend, model.DISCRETE, pymc_version())
     if unsupported:
         return {**head, "outcome": UNSUPPORTED, "reason": unsupported, "provenance": provenance()}
     # Inside the home, so that whoever made the home also removes what a killed trial leaves.
@@ -158,17 +177,22 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
                 start_new_session=True,
             )
             try:
-                peak, timed_out = _watch(child, scratch / "measured", limit)
+                peak, ended = _watch(child, scratch / "measured", limit)
             finally:
                 process.end_session(child.pid)
                 child.wait()
         after = control.run_control()
         result = _result(scratch / "result.json")
-        if result is None or timed_out:
-            result = {"outcome": FAILED, "reason": _why_no_result(child, timed_out, limit)}
+        output = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
+        if result is None or ended:
+            involved = versions(("pymc", *backend.packages))
+            reason = f"{_why_no_result(child, ended, output)} ({involved})"
+            result = {"outcome": FAILED, "reason": reason, "provenance": provenance()}
         if result["outcome"] == FAILED:
             # The last words of a process are often the only trace of why.
-            result["output_tail"] = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
+            result["output_tail"] = output
+            if result["reason"].startswith(_LOST_PROCESS):
+                result["reason"] = f"a process that sampled died{_what_it_warned(output)} ({result['reason']})"
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for name in ("reason", "traceback", "output_tail"):

@@ -1,7 +1,7 @@
 """Where drawing starts and ends inside `pm.sample`, and what the sampler did there, for each sampler.
 
 `pm.sample` prepares (rewrites, compiles, finds starting points), draws (tuning and kept draws) and finishes (collects,
-checks convergence). The functions that draw are wrapped as soon as the library that has them is imported;
+checks convergence). The functions that draw are wrapped as soon as the library that has them is imported.
 It must not know the models or the backends.
 """
 
@@ -102,8 +102,12 @@ def _watch_pymc(module: ModuleType, window: Window, cpu_seconds: Callable[[], fl
 
 
 def _watch_nutpie(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:
-    def after(_result, kwargs: dict) -> None:
+    def after(result, kwargs: dict) -> None:
         window.tune = kwargs.get("tune")
+        # Until PyMC 6.0 the draws of tuning were kept, with their statistics.
+        tuning = getattr(result, "warmup_sample_stats", {})
+        if "n_steps" in tuning:
+            window.tuning_gradients = int(tuning["n_steps"].sum())
 
     compile_model, sample = module.compile_pymc_model, module.sample
 
@@ -117,7 +121,8 @@ def _watch_nutpie(module: ModuleType, window: Window, cpu_seconds: Callable[[], 
 
     @functools.wraps(sample)
     def sample_and_count(*args, **kwargs):
-        # nutpie reports its running totals to a progress callback, called from its own thread; PyMC passes one.
+        # nutpie reports its running totals to a progress callback, called from its own thread; PyMC passes one
+        # since 6.0.
         report = kwargs.get("progress_callback")
         if report is not None:
 
@@ -137,9 +142,48 @@ def _watch_jax(module: ModuleType, window: Window, cpu_seconds: Callable[[], flo
         window.tune = kwargs.get("tune")
         window.linker = window.gradient_backend = "jax"
 
-    for name, sampler in (("_sample_numpyro_nuts", "numpyro"), ("_sample_blackjax_nuts", "blackjax")):
+    for sampler in ("numpyro", "blackjax"):
+        name = f"_sample_{sampler}_nuts"
         if hasattr(module, name):
             setattr(module, name, _timed(getattr(module, name), window, cpu_seconds, sampler, after))
+        else:
+            _watch_inline_jax(module, window, cpu_seconds, sampler)
+
+
+def _watch_inline_jax(module: ModuleType, window: Window, cpu_seconds: Callable[[], float], sampler: str) -> None:
+    """PyMC 5.10 draws in the middle of `sample_numpyro_nuts` and `sample_blackjax_nuts`, in no function of its own.
+
+    Drawing lies between the end of `get_jaxified_logp` and the next call of `get_jaxified_graph`, which makes the
+    function that transforms the draws.
+    """
+    name = f"sample_{sampler}_nuts"
+    plain_sample, plain_logp, plain_graph = (
+        getattr(module, n) for n in (name, "get_jaxified_logp", "get_jaxified_graph")
+    )
+    begun: list[tuple[float, float]] = []
+
+    @functools.wraps(plain_sample)
+    def sample(*args, **kwargs):
+        window.sampler, window.tune = sampler, kwargs.get("tune")
+        window.linker = window.gradient_backend = "jax"
+        return plain_sample(*args, **kwargs)
+
+    @functools.wraps(plain_logp)
+    def logp_then_begin(*args, **kwargs):
+        logp = plain_logp(*args, **kwargs)
+        begun.append((cpu_seconds(), time.perf_counter()))
+        return logp
+
+    @functools.wraps(plain_graph)
+    def end_then_graph(*args, **kwargs):
+        if begun and window.interval is None:
+            cpu, start = begun[0]
+            window.interval = Interval(start, time.perf_counter())
+            window.cpu_seconds = cpu_seconds() - cpu
+        return plain_graph(*args, **kwargs)
+
+    setattr(module, name, sample)
+    module.get_jaxified_logp, module.get_jaxified_graph = logp_then_begin, end_then_graph
 
 
 def _count_numpyro(module: ModuleType, window: Window) -> None:

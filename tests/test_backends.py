@@ -22,8 +22,8 @@ TYPED = {
 }
 
 
-def call(name: str) -> dict:
-    return backends.load(name).call(Settings("ppca", 500, name, seed=7), NEWEST)
+def call(name: str, version: tuple[int, ...] = NEWEST) -> dict:
+    return backends.load(name).call(Settings("ppca", 500, name, seed=7), version)
 
 
 @pytest.mark.parametrize("name", TYPED)
@@ -54,14 +54,59 @@ def test_an_unknown_backend_is_one_sentence_that_lists_the_known_ones():
 
 @pytest.mark.parametrize("name", [n for n in TYPED if not n.startswith("pymc")])
 def test_an_external_sampler_does_not_sample_a_discrete_model(name):
-    assert "discrete" in backends.why_unsupported(backends.load(name), discrete_model=True)
+    assert "discrete" in backends.why_unsupported(backends.load(name), discrete_model=True, version=NEWEST)
 
 
 def test_a_backend_whose_package_is_not_in_the_stack_is_unsupported_by_name():
     # The suite's own environment has neither PyMC nor any sampler.
-    assert backends.why_unsupported(backends.load("nutpie-jax"), discrete_model=False) == "this stack has no nutpie"
+    reason = backends.why_unsupported(backends.load("nutpie-jax"), discrete_model=False, version=NEWEST)
+    assert reason == "this stack has no nutpie"
 
 
 @pytest.mark.parametrize("name", ["numpyro-parallel", "blackjax"])
 def test_four_parallel_chains_get_four_devices(name):
     assert "device_count=4" in backends.load(name).environment["XLA_FLAGS"]
+
+
+@pytest.mark.parametrize("name", ["pymc-c", "pymc-numba", "pymc-jax"])
+def test_before_5_19_the_mode_is_configured_and_not_passed(name):
+    backend, mode = backends.load(name), call(name)["compile_kwargs"]["mode"]
+    before = {"mode": "FAST_RUN" if mode == "CVM" else mode}
+    assert "compile_kwargs" not in call(name, (5, 18, 2))
+    assert backends.pytensor_configuration(backend, (5, 18, 2)) == before
+    assert call(name, (5, 19, 0))["compile_kwargs"] == before
+    assert backends.pytensor_configuration(backend, (5, 19, 0)) == {}
+
+
+@pytest.mark.parametrize("name", ["default", "nutpie-numba", "numpyro-parallel"])
+def test_nothing_is_configured_for_a_backend_that_chooses_no_linker_of_pymcs_own(name):
+    assert backends.pytensor_configuration(backends.load(name), (5, 10, 0)) == {}
+
+
+def test_the_c_linker_has_a_mode_of_its_own_since_5_27():
+    assert call("pymc-c", (5, 26, 1))["compile_kwargs"] == {"mode": "FAST_RUN"}
+    assert call("pymc-c", (5, 27, 0))["compile_kwargs"] == {"mode": "CVM"}
+
+
+@pytest.mark.parametrize("name", ["nutpie-jax", "nutpie-jax-pytensor"])
+def test_before_5_18_nutpie_has_one_backend(name):
+    backend = backends.load(name)
+    reason = backends.why_unsupported(backend, discrete_model=False, version=(5, 17, 0))
+    assert reason == f"pm.sample of PyMC 5.17.0 cannot be asked for {name}; that of 5.18 is the first that can"
+    assert call("nutpie-numba", (5, 17, 0))["nuts_sampler_kwargs"] == {"cores": 4}
+    assert call("nutpie-numba", (5, 18, 0))["nuts_sampler_kwargs"] == {"backend": "numba", "cores": 4}
+
+
+@pytest.mark.parametrize("name", ["nutpie-numba", "nutpie-jax", "nutpie-jax-pytensor"])
+def test_before_6_0_nutpie_is_told_the_cores_and_cannot_be_told_to_freeze_the_model(name):
+    typed = call(name, (5, 28, 5))
+    assert typed["nuts_sampler_kwargs"]["cores"] == 4
+    assert "compile_kwargs" not in typed
+
+
+@pytest.mark.parametrize(
+    ("version", "passed"), [((5, 28, 5), True), ((6, 0, 0), False), ((6, 2, 0), False), ((6, 3, 0), True)]
+)
+def test_numpyros_default_way_of_running_chains_is_left_to_it_where_it_cannot_be_stated(version, passed):
+    assert ("nuts_sampler_kwargs" in call("numpyro-parallel", version)) == passed
+    assert call("numpyro-vectorized", version)["nuts_sampler_kwargs"] == {"chain_method": "vectorized"}

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 METRICS = {
     "CompileSetup.track_cold_setup": "seconds",
     "CompileSetup.track_warm_setup": "seconds",
+    "CompileSetup.track_graph_nodes": "nodes",
+    "CompileSetup.track_rewrites": "replacements",
     "Sampling.track_wall": "seconds",
     "Sampling.track_sampling": "seconds",
     "Sampling.track_seconds_per_1000_effective_draws": "seconds",
@@ -34,7 +36,7 @@ def discovered(tmp_path_factory):
     return {b["name"]: b for b in json.loads((folder / "found.json").read_text())}
 
 
-@pytest.mark.parametrize(("model", "sizes"), [("ppca", [500, 5000]), ("discrete", [100])])
+@pytest.mark.parametrize(("model", "sizes"), [("ppca", [500, 5000]), ("discrete", [100]), ("eight_schools", [8])])
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_of_every_model_is_there_for_every_backend(discovered, model, sizes, metric):
     benchmark = discovered[f"{model}.{metric}"]

@@ -115,7 +115,8 @@ def test_the_estimate_is_what_the_cells_took_before(results):
 def test_asv_is_asked_for_the_planned_cells_and_no_others(description):
     import re
 
-    patterns = run.asv_selection([Cell("ppca", 500, "nutpie-jax"), Cell("discrete", 100, "default")], description)[1::2]
+    wanted = [Cell("ppca", 500, "nutpie-jax"), Cell("discrete", 100, "default"), Cell("discrete", 100, "blackjax")]
+    patterns = run.asv_selection(wanted, description)[1::2]
 
     def selected(name: str) -> bool:
         return any(re.search(pattern, name) for pattern in patterns)
@@ -128,3 +129,6 @@ def test_asv_is_asked_for_the_planned_cells_and_no_others(description):
     assert not selected("ppca.Sampling.track_wall('nutpie-jax', 5000)")
     assert not selected("ppca.Sampling.track_wall('nutpie-jax-pytensor', 500)")
     assert not selected("ppca.Sampling.track_gradients_per_effective_draw('default', 500)")
+    # What cannot be sampled says so once.
+    assert selected("discrete.Sampling.track_sampling('blackjax', 100)")
+    assert not selected("discrete.Sampling.track_wall('blackjax', 100)")

@@ -19,6 +19,8 @@ SETTINGS = Settings("ppca", 500, "default")
 @pytest.fixture
 def child_runs(monkeypatch):
     """Make the trial's process run other code; it gets the result's path as its only argument."""
+    # The tests' own environment has no PyMC.
+    monkeypatch.setattr(trial, "pymc_version", lambda: (6, 4, 0))
 
     def use(code: str) -> None:
         command = [sys.executable, "-c", textwrap.dedent(code)]
@@ -98,6 +100,38 @@ def test_a_hung_trial_ends_at_the_limit_with_all_its_descendants(child_runs, tmp
         assert not is_running(int(pid))
 
 
+def test_a_trial_that_does_nothing_any_more_is_ended_long_before_the_limit(child_runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "_IDLE_LIMIT_SECONDS", 1.0)
+    child_runs("import time; print('x.py:3: RuntimeWarning: fork() may deadlock', flush=True); time.sleep(600)")
+    reason = run(tmp_path)["reason"]
+    assert reason.startswith("it hung: none of its processes did anything for 1 s; it had warned: fork() may deadlock")
+
+
+def test_a_lost_worker_is_called_that_with_what_it_had_warned(child_runs, tmp_path):
+    child_runs("""
+        import json, sys
+        print("x.py:3: RuntimeWarning: fork() may deadlock", flush=True)
+        reason = "ConnectionResetError: [Errno 104] Connection reset by peer (pymc 5.26.1)"
+        json.dump({"outcome": "failed", "reason": reason}, open(sys.argv[1], "w"))
+    """)
+    assert run(tmp_path)["reason"] == (
+        "a process that sampled died; it had warned: fork() may deadlock "
+        "(ConnectionResetError: [Errno 104] Connection reset by peer (pymc 5.26.1))"
+    )
+
+
+def test_a_trial_that_works_is_not_held_to_hang(child_runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "_IDLE_LIMIT_SECONDS", 1.0)
+    child_runs("""
+        import sys, time
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            sum(range(10_000))
+        open(sys.argv[1], "w").write('{"outcome": "ok"}')
+    """)
+    assert run(tmp_path)["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupt_ends_the_trial_and_leaves_no_process(tmp_path, request_to_end):
     pid_file = tmp_path / "pid"
@@ -110,6 +144,7 @@ def test_an_interrupt_ends_the_trial_and_leaves_no_process(tmp_path, request_to_
             "from sampling.process import die_with_parent; die_with_parent()\\n"
             "import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
         )
+        trial.pymc_version = lambda: (6, 4, 0)
         trial._command = lambda s, r: [sys.executable, "-c", child]
         trial.run_trial(Settings("ppca", 500, "default"), Path({str(tmp_path)!r}), "cold")
     """)

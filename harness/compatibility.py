@@ -1,0 +1,143 @@
+"""The compatibility table, release × backend × model: outcomes and reasons, and what each release picks by itself.
+
+It is made from the records of a sweep (`harness.sweep`), kept as `results/compatibility.json`, and rendered as
+`docs/compatibility.md`. It knows records, and nothing of how they came about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from harness.environments import ROOT
+from harness.errors import BenchError
+from harness.records import Record, read_records
+
+TABLE = ROOT / "results" / "compatibility.json"
+DOCUMENT = ROOT / "docs" / "compatibility.md"
+
+# What PyTensor calls them, and what they are.
+_LINKERS = {"VMLinker": "C", "CLinker": "C", "NumbaLinker": "Numba", "numba": "Numba", "JAXLinker": "JAX", "jax": "JAX"}
+
+_HEAD = """# Compatibility
+
+Each release of PyMC with the newest of everything else that existed a day after it (`stacks/`), on each backend: one
+short trial, judged by the exact posterior. Where it is wrong, another one with another seed decides: over so many
+cells, chance alone makes one or two wrong. `bench sweep` measures it and writes this page from
+`results/compatibility.json`; `bench stacks diff v6.4.0` says what a release's stack changed.
+
+| | |
+| --- | --- |
+| **ok** | it samples, and agrees with the exact posterior |
+| – | unsupported: a discrete model, or a package or a call that this stack does not have |
+| **failed**, **invalid** | it raises, crashes or hangs; it samples, and the answer is wrong, twice: the note says why |
+"""
+
+
+def table(folder: Path) -> dict:
+    """The table of all records in `folder`, the records of one machine's sweeps: releases in the order of their tags.
+
+    Raises BenchError when a record cannot be read.
+    """
+    releases = {}
+    for stack in sorted(folder.glob("v*/"), key=lambda path: _version(path.name)):
+        trials = [read_records(path, measurement=False) for path in sorted(stack.glob("*.json"))]
+        if trials:
+            releases[stack.name] = {**_resolved([t[-1] for t in trials]), "models": _cells(trials)}
+    return {"schema": 1, "releases": releases}
+
+
+def _version(tag: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in tag[1:].split("."))
+
+
+def _resolved(records: Sequence[Record]) -> dict[str, str | None]:
+    """Sampler and linkers that this release picks when the user names none, and when the user types "fast_run"."""
+    seen = [r for r in records if r.resolved]
+    # Discrete variables leave it no choice but PyMC's own sampler.
+    seen.sort(key=lambda r: (r.settings.backend != "default", r.resolved.sampler == "pymc"))
+    default = seen[0].resolved if seen and seen[0].settings.backend == "default" else None
+    return {
+        "default_sampler": default and default.sampler,
+        "default_linker": default and (default.linker or default.default_linker),
+        "fast_run_linker": seen[0].resolved.fast_run_linker if seen else None,
+    }
+
+
+def _cells(trials: Iterable[Sequence[Record]]) -> dict:
+    found: dict[str, dict] = {}
+    for *earlier, last in trials:
+        s = last.settings
+        reason = last.reason
+        if last.outcome == "ok" and earlier:
+            reason = f"in another trial: {earlier[-1].reason}"
+        found.setdefault(f"{s.model} (n={s.n})", {})[s.backend] = {"outcome": last.outcome, "reason": reason}
+    return found
+
+
+def write(document: Mapping, backends: Sequence[str]) -> None:
+    """Write the table and its page, columns in the order of `backends`."""
+    for path, text in ((TABLE, json.dumps(document, indent=1) + "\n"), (DOCUMENT, page(document, backends))):
+        part = path.with_name(path.name + ".part")
+        part.write_text(text)
+        part.replace(path)
+
+
+def read(path: Path = TABLE) -> dict:
+    """The kept table. Raises BenchError when it is not one."""
+    try:
+        document = json.loads(path.read_text())
+        if document["schema"] != 1:
+            raise ValueError(f"schema {document['schema']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path} is no compatibility table ({error}): make it again with `bench sweep`.") from error
+    return document
+
+
+def page(document: Mapping, backends: Sequence[str]) -> str:
+    """The table as Markdown, newest release first; reasons are notes, each once."""
+    releases = dict(reversed(document["releases"].items()))
+    parts = [_HEAD, _defaults(releases)]
+    notes: dict[str, int] = {}
+    titles = sorted({model for release in releases.values() for model in release["models"]})
+    for model in titles:
+        rows = [
+            [tag, *(_cell(release["models"][model].get(backend), notes) for backend in backends)]
+            for tag, release in releases.items()
+            if model in release["models"]
+        ]
+        parts.append(f"## {model}\n\n{_rows(['release', *backends], rows)}")
+    if notes:
+        parts.append(
+            "## Notes\n\n" + "\n".join(f"{number}. {_escaped(reason)}" for reason, number in notes.items()) + "\n"
+        )
+    return "\n".join(parts)
+
+
+def _defaults(releases: Mapping) -> str:
+    keys = ("default_sampler", "default_linker", "fast_run_linker")
+    rows = [
+        [tag, *(_LINKERS.get(release[key], release[key] or "?") for key in keys)] for tag, release in releases.items()
+    ]
+    title = "## What `pm.sample()` picks, and what `fast_run` means\n"
+    return f"{title}\n{_rows(['release', 'default sampler', 'its linker', 'linker of fast_run'], rows)}"
+
+
+def _cell(cell: Mapping | None, notes: dict[str, int]) -> str:
+    if cell is None:
+        return " "
+    word = {"ok": "ok", "unsupported": "–"}.get(cell["outcome"], f"**{cell['outcome']}**")
+    if word == "–" or not cell["reason"]:
+        return word
+    return f"{word} ({notes.setdefault(cell['reason'], len(notes) + 1)})"
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in text)

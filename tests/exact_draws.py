@@ -1,0 +1,171 @@
+"""Independent draws from the exact posteriors of the models' estimands, and trials of a correct sampler of
+them: what the gate is measured with. Nothing here is a sampler of the stack.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from scipy import stats
+
+from models import coal_mining, coal_mining_marginal, discrete, discrete_marginal, eight_schools, ppca
+from models._quadrature import fitted_axes, normalised
+
+POOL = 100_000
+CHAINS, DRAWS = 4, 250  # the protocol's
+Estimands = dict[str, np.ndarray]
+
+
+def _ppca(rng: np.random.Generator) -> Estimands:
+    """By importance resampling from a normal distribution at the mode; then z given w, in closed form."""
+    x = ppca.data(500)
+    n, scatter = x.shape[1], x @ x.T
+    values, vectors = np.linalg.eigh(scatter / n)
+    center, scale = vectors[:, -1] * np.sqrt(values[-1] - 1), 1.3 * np.sqrt(values[-1] / n)
+    w = center + scale * rng.normal(size=(8 * POOL, 2))
+    q, wsw = 1 + (w**2).sum(axis=1), np.einsum("ki,ij,kj->k", w, scatter, w)
+    log_weight = -n / 2 * np.log(q) + wsw / (2 * q) - (q - 1) / 8 + ((w - center) ** 2).sum(axis=1) / (2 * scale**2)
+    weight = np.exp(log_weight - log_weight.max())
+    chosen = rng.choice(len(w), size=POOL, p=weight / weight.sum())
+    w, q, wsw = w[chosen], q[chosen], wsw[chosen]
+    # zₙ ~ Normal(wᵀxₙ/q, 1/q): q Σ zₙ² is a noncentral chi-square.
+    zz = rng.noncentral_chisquare(n, wsw / q) / q / n
+    return {"w1w1": w[:, 0] ** 2, "w1w2": w[:, 0] * w[:, 1], "w2w2": w[:, 1] ** 2, "zz": zz}
+
+
+def _discrete(rng: np.random.Generator) -> Estimands:
+    """By importance resampling from the cells around the nodes of a grid; then labels given the rest."""
+    y = discrete.data(100)
+    center = [discrete.TRUE_MU[0], np.log(discrete.TRUE_SIGMA[0]), discrete.TRUE_MU[1], np.log(discrete.TRUE_SIGMA[1])]
+
+    def log_density(*axes: np.ndarray) -> np.ndarray:
+        return discrete.sum_out_labels(y, *axes)[0]
+
+    axes = fitted_axes(log_density, center, scale=[0.2] * 4, nodes=33)
+    grid = log_density(*axes)
+    weight = normalised(grid)
+    nodes = np.unravel_index(rng.choice(weight.size, size=3 * POOL, p=weight.ravel()), weight.shape)
+    steps = np.array([axis[1] - axis[0] for axis in axes])
+    at_node = np.stack([axis[i] for axis, i in zip(axes, nodes, strict=True)], axis=-1)
+    points = at_node + steps * rng.uniform(-0.5, 0.5, size=at_node.shape)
+    mu, sigma = points[:, [0, 2]], np.exp(points[:, [1, 3]])
+    likelihood = sum(
+        w / sigma[:, [k]] * np.exp(-0.5 * ((y - mu[:, [k]]) / sigma[:, [k]]) ** 2)
+        for k, w in enumerate(discrete.WEIGHTS)
+    )
+    log_weight = np.log(likelihood).sum(axis=1) - 0.5 * (mu**2 + sigma**2).sum(axis=1) + np.log(sigma).sum(axis=1)
+    log_weight -= grid[nodes]
+    weight = np.exp(log_weight - log_weight.max())
+    chosen = rng.choice(len(points), size=POOL, p=weight / weight.sum())
+    return discrete_marginal.estimands({"mu": mu[chosen], "sigma": sigma[chosen]}, 100)
+
+
+def _coal_mining(rng: np.random.Generator) -> Estimands:
+    """The switchpoint by its weight, then each rate given it, in closed form."""
+    from scipy.special import gammaln
+
+    before, years_before, after, years_after = coal_mining.sums(111)
+    log_weight = (
+        gammaln(1 + before)
+        - (1 + before) * np.log(1 + years_before)
+        + gammaln(1 + after)
+        - (1 + after) * np.log(1 + years_after)
+    )
+    k = rng.choice(
+        111, size=POOL, p=np.exp(log_weight - log_weight.max()) / np.exp(log_weight - log_weight.max()).sum()
+    )
+    early = rng.gamma(1 + before[k]) / (1 + years_before[k])
+    late = rng.gamma(1 + after[k]) / (1 + years_after[k])
+    return coal_mining_marginal.estimands({"early_rate": early, "late_rate": late}, 111)
+
+
+def _eight_schools(rng: np.random.Generator) -> Estimands:
+    """Tau from a fine grid of its logarithm, then mu given tau, then each school given both, in closed form."""
+    log_tau = np.linspace(-30.0, 12.0, 4001)
+    weight = normalised(eight_schools.given_tau(np.exp(log_tau))[0] + log_tau)
+    step = log_tau[1] - log_tau[0]
+    tau = np.exp(rng.choice(log_tau, size=POOL, p=weight) + step * rng.uniform(-0.5, 0.5, size=POOL))
+    _, mean, variance = eight_schools.given_tau(tau)
+    mu = mean + np.sqrt(variance) * rng.normal(size=POOL)
+    effects, errors = eight_schools.data(8)
+    posterior = {"mu": mu, "tau": tau}
+    for j in (0, 2):
+        precision = 1 + (tau / errors[j]) ** 2
+        expected = tau * (effects[j] - mu) / errors[j] ** 2 / precision
+        posterior[f"eta_{j}"] = expected + rng.normal(size=POOL) / np.sqrt(precision)
+    return eight_schools.estimands(posterior, 8)
+
+
+POSTERIORS = {
+    "ppca": _ppca, "discrete": _discrete, "coal_mining": _coal_mining, "eight_schools": _eight_schools
+}  # fmt: skip
+REFERENCES = {
+    "ppca": functools.partial(ppca.reference, 500),
+    "discrete": functools.partial(discrete.reference, 100),
+    "coal_mining": functools.partial(coal_mining.reference, 111),
+    "eight_schools": functools.partial(eight_schools.reference, 8),
+}
+
+
+@functools.cache
+def pool(model: str) -> Estimands:
+    """Independent joint draws of a model's estimands, each of shape (POOL,)."""
+    return POSTERIORS[model](np.random.default_rng(20261122))
+
+
+@functools.cache
+def reference(model: str) -> dict:
+    """The model's exact moments."""
+    return REFERENCES[model]()
+
+
+@functools.cache
+def prior(model: str) -> Estimands:
+    """Independent joint draws of a model's estimands from its prior, each of shape (POOL,)."""
+    rng = np.random.default_rng(20261123)
+    if model == "ppca":
+        w = rng.normal(0, 2, size=(POOL, 2))
+        zz = rng.chisquare(500, size=POOL) / 500
+        return {"w1w1": w[:, 0] ** 2, "w1w2": w[:, 0] * w[:, 1], "w2w2": w[:, 1] ** 2, "zz": zz}
+    if model == "discrete":
+        mu, sigma = rng.normal(size=(POOL, 2)), np.abs(rng.normal(size=(POOL, 2)))
+        share = rng.binomial(100, discrete.WEIGHTS[0], size=POOL) / 100
+        return {**discrete.component_estimands({"mu": mu, "sigma": sigma}), "share": share}
+    if model == "eight_schools":
+        posterior = {"mu": rng.normal(0, 5, size=POOL), "tau": 5 * np.abs(rng.standard_cauchy(size=POOL))}
+        return eight_schools.estimands(posterior | {f"eta_{j}": rng.normal(size=POOL) for j in (0, 2)}, 8)
+    return {
+        "early_rate": rng.exponential(size=POOL),
+        "late_rate": rng.exponential(size=POOL),
+        "switchpoint": rng.choice(coal_mining.YEARS, size=POOL),
+    }
+
+
+@functools.cache
+def _sorted_and_correlated(key: int) -> tuple[np.ndarray, np.ndarray]:
+    values = np.stack([np.asarray(x, dtype=float) for x in _KNOWN[key].values()])
+    # Ties, of counts, share a rank on average.
+    normal = stats.norm.ppf(stats.rankdata(values, axis=1) / (values.shape[1] + 1))
+    return np.sort(values, axis=1), np.linalg.cholesky(np.corrcoef(normal) + 1e-9 * np.eye(len(values)))
+
+
+_KNOWN: dict[int, Estimands] = {}
+
+
+def trial(draws: Estimands, seed: int, rho: float, chains: int = CHAINS, length: int = DRAWS) -> Estimands:
+    """A trial of a correct sampler whose draws have autocorrelation rho^k at lag k. Shape (chains, length).
+
+    A stationary Gaussian process, with the draws' rank correlations, is mapped to each estimand's distribution by its
+    quantiles: (1 - rho) / (1 + rho) of the draws are effective, and every margin is exact.
+    """
+    _KNOWN[id(draws)] = draws
+    ordered, root = _sorted_and_correlated(id(draws))
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(length, chains, len(ordered))) @ root.T
+    latent = np.empty_like(noise)
+    latent[0] = noise[0]
+    for t in range(1, length):
+        latent[t] = rho * latent[t - 1] + np.sqrt(1 - rho**2) * noise[t]
+    place = (stats.norm.cdf(latent) * ordered.shape[1]).astype(int)
+    return {name: values[place[..., k].T] for k, (name, values) in enumerate(zip(draws, ordered, strict=True))}

@@ -1,0 +1,60 @@
+"""What `gradient.LogpGradient` times is the model's log-density and gradient, by every linker, to rounding."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+import models
+from harness.environments import ROOT, process_environment, python, stack_environment
+from harness.stacks import get_stack
+from tests.numpy_models import LOG_DENSITIES, logp_dlogp
+
+pytestmark = [pytest.mark.sampling, pytest.mark.network]
+
+SIZES = {name: models.load(name).SIZES[0] for name in models.names()}
+# PyTensor keeps a Python number that float32 represents as one, and takes its logarithm in float32: the constants of
+# HalfCauchy(5) are off by 6e-8 (PyMC 5.10.4: 2e-9). Gradients, which are what a sampler sees, have no constants.
+CONSTANTS_OFF_BY = {"eight_schools": 1e-7}
+EVALUATE = """
+import json, sys
+import models
+from sampling.gradient import fixed_point, logp_dlogp
+from sampling.linkers import LINKERS
+found = {}
+for name, n in json.loads(sys.argv[1]).items():
+    model = models.load(name).build(n)
+    answers = {linker: logp_dlogp(model, linker)() for linker in LINKERS}
+    found[name] = {
+        "names": [v.name for v in model.value_vars],
+        "point": [[v.tolist(), str(v.dtype)] for v in fixed_point(model)],
+        "answers": {linker: [float(logp), gradient.tolist()] for linker, (logp, gradient) in answers.items()},
+    }
+print(json.dumps(found))
+"""
+
+
+def test_every_model_has_a_numpy_implementation_to_be_checked_against():
+    assert set(LOG_DENSITIES) == set(models.names())
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    stack = get_stack("v6.4.0")
+    variables = {**process_environment(stack), "HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT)}
+    command = [python(stack_environment(stack)), "-c", EVALUATE, json.dumps(SIZES)]
+    answer = subprocess.run(command, cwd=variables["HOME"], env=variables, capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", LOG_DENSITIES)
+def test_every_linker_computes_the_log_density_and_its_gradient(evaluated, name):
+    point = [np.array(value, dtype=dtype) for value, dtype in evaluated[name]["point"]]
+    logp, gradient = logp_dlogp(name, SIZES[name], point)
+    assert np.abs(gradient).min() > 1e-6, "a gradient of zero would hide what is not computed"
+    for linker, (its_logp, its_gradient) in evaluated[name]["answers"].items():
+        assert its_logp == pytest.approx(logp, rel=1e-12, abs=CONSTANTS_OFF_BY.get(name, 0)), linker
+        np.testing.assert_allclose(
+            its_gradient, gradient, rtol=1e-9, atol=1e-11 * np.abs(gradient).max(), err_msg=linker
+        )

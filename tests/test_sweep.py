@@ -1,0 +1,275 @@
+"""A sweep gives every cell an outcome, whatever the cell does, goes on where it stopped, and renders what it found."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import compatibility, sweep
+from harness.cli import app
+from harness.errors import BenchError, MachineError
+from harness.records import read_records
+from harness.run import Cell
+from harness.stacks import get_stack, load_stacks, with_previous
+
+CELL = Cell("ppca", 500, "pymc-c")
+OTHER = Cell("ppca", 500, "blackjax")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Nothing is written into the repository."""
+    monkeypatch.setattr(sweep, "RECORDS", tmp_path / "sweep")
+    monkeypatch.setattr(compatibility, "TABLE", tmp_path / "compatibility.json")
+    monkeypatch.setattr(compatibility, "DOCUMENT", tmp_path / "compatibility.md")
+    monkeypatch.setenv("BENCH_MACHINE", "box")
+    return tmp_path
+
+
+@pytest.fixture
+def interpreter(tmp_path, monkeypatch):
+    """Gives a stack an environment whose interpreter is a script."""
+
+    def install(script: str):
+        path = tmp_path / "environment" / "bin" / "python"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!{sys.executable}\n{script}")
+        path.chmod(path.stat().st_mode | stat.S_IEXEC)
+        monkeypatch.setattr(sweep, "stack_environment", lambda stack: tmp_path / "environment")
+
+    return install
+
+
+def outcome(cell: Cell, **fields) -> dict:
+    settings = {"model": cell.model, "n": cell.n, "backend": cell.backend}
+    return {"schema": 1, "kind": "cold", "started": "now", "settings": settings, "outcome": "ok", **fields}
+
+
+OK = {
+    "clocks": {"setup_wall_seconds": 1, "sampling_wall_seconds": 1, "call_wall_seconds": 1},
+    "effective_draws": 100.0,
+    "trial_wall_seconds": 3.0,
+}
+# A trial that answers with its last arguments, so that every cell has a record of its own.
+ANSWER = """
+import json, sys
+a = sys.argv
+settings = {"model": a[3], "n": int(a[5]), "backend": a[7], "tune": int(a[9]), "draws": int(a[11]), "seed": int(a[13])}
+print(json.dumps({"schema": 1, "kind": "cold", "started": "now", "settings": settings, "outcome": "unsupported",
+                  "reason": "because"}))
+"""
+
+
+def test_the_default_releases_are_the_last_patches_of_each_minor():
+    tags = [stack.tag for stack in sweep.last_patches(load_stacks())]
+    assert tags[:3] == ["v5.10.4", "v5.11.0", "v5.12.0"]
+    assert {"v5.28.5", "v6.0.1", "v6.3.2", "v6.4.0"} <= set(tags)
+    assert len({tag.rpartition(".")[0] for tag in tags}) == len(tags)
+
+
+def test_every_cell_gets_its_own_record(interpreter):
+    interpreter(ANSWER)
+    records = [r for (r,) in sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL, OTHER], protocol=2, jobs=2)]
+    assert {r.settings.backend for r in records} == {"pymc-c", "blackjax"}
+    (kept,) = read_records(sweep.path_of("box", "v6.4.0", OTHER))
+    assert (kept.settings.backend, kept.reason) == ("blackjax", "because")
+
+
+def test_what_has_an_outcome_is_not_run_again_unless_lock_or_protocol_changed(interpreter):
+    interpreter(ANSWER)
+    stack = get_stack("v6.4.0")
+    assert not sweep.swept("box", stack, CELL, 2)
+    list(sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=1))
+    assert [r.outcome for r in sweep.swept("box", stack, CELL, 2)] == ["unsupported"]
+    assert not sweep.swept("box", stack, CELL, 3)
+    assert not sweep.swept("box", replace(stack, text=stack.text + "#"), CELL, 2)
+
+
+def test_a_damaged_record_is_run_again():
+    path = sweep.path_of("box", "v6.4.0", CELL)
+    path.parent.mkdir(parents=True)
+    path.write_text('[{"schema": 1, "kin')
+    assert not sweep.swept("box", get_stack("v6.4.0"), CELL, 2)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("print('what a day')", "status 0 and no record: it said nothing"),
+        ("import sys; sys.exit('numpy is broken')", "status 1 and no record: numpy is broken"),
+        ("import os; os.kill(os.getpid(), 9)", "status -9 and no record: it said nothing"),
+        ("print('[1, 2]')", "no record"),
+        ("""print('{"schema": 1, "kind": "cold"}')""", "the trial's record is not complete"),
+    ],
+)
+def test_a_trial_without_a_record_is_an_outcome(interpreter, script, reason):
+    interpreter(script)
+    ((record,),) = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], protocol=2, jobs=1)
+    assert record.outcome == "failed"
+    assert reason in record.reason
+
+
+# A trial whose answer is wrong for some seeds.
+WRONG = ANSWER.replace('"unsupported"', '"invalid" if a[13] in ("60400", "{}") else "unsupported"')
+
+
+@pytest.mark.parametrize(
+    ("also_wrong", "outcomes"), [("1060400", ["invalid", "invalid"]), ("none", ["invalid", "unsupported"])]
+)
+def test_a_wrong_answer_is_confirmed_or_not_by_another_seed(interpreter, also_wrong, outcomes):
+    interpreter(WRONG.replace("{}", also_wrong))
+    stack = get_stack("v6.4.0")
+    (records,) = sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=2)
+    assert [r.outcome for r in records] == outcomes
+    assert sweep.swept("box", stack, CELL, 2) == records
+
+
+def test_a_wrong_answer_that_was_interrupted_before_it_was_confirmed_is_kept_and_confirmed(interpreter):
+    interpreter(WRONG)
+    stack = get_stack("v6.4.0")
+    list(sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=2))
+    path = sweep.path_of("box", "v6.4.0", CELL)
+    wrong = json.loads(path.read_text())[:1]
+    path.write_text(json.dumps([{**wrong[0], "reason": "off by far"}]))
+    assert not sweep.swept("box", stack, CELL, 2)
+    (records,) = sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=2)
+    assert [(r.outcome, r.reason) for r in records] == [("invalid", "off by far"), ("unsupported", "because")]
+
+
+def test_a_stack_that_cannot_be_installed_fails_all_its_cells_with_the_reason(monkeypatch):
+    def broken(stack):
+        raise BenchError("Stack v6.4.0 cannot be installed: no such wheel")
+
+    monkeypatch.setattr(sweep, "stack_environment", broken)
+    records = [r for (r,) in sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL, OTHER], protocol=2, jobs=2)]
+    assert [(r.outcome, r.reason) for r in records] == 2 * [
+        ("failed", "Stack v6.4.0 cannot be installed: no such wheel")
+    ]
+
+
+def test_without_a_network_nothing_is_recorded(monkeypatch):
+    def offline(stack):
+        raise MachineError("the package index cannot be reached; check the network connection and try again.")
+
+    monkeypatch.setattr(sweep, "stack_environment", offline)
+    with pytest.raises(MachineError):
+        list(sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], protocol=2, jobs=1))
+    assert not sweep.path_of("box", "v6.4.0", CELL).exists()
+
+
+def test_an_interrupted_sweep_leaves_no_process_and_no_record(interpreter, tmp_path):
+    interpreter(f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    cells = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], protocol=2, jobs=1)
+
+    def interrupt(_seconds):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "time", SimpleNamespace(sleep=interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            next(cells)
+    pid = int((tmp_path / "pid").read_text())
+    assert not (Path(f"/proc/{pid}")).exists()
+    assert not sweep.path_of("box", "v6.4.0", CELL).exists()
+
+
+# The command
+
+
+def test_the_command_sweeps_what_is_left_and_writes_the_table(interpreter, elsewhere):
+    interpreter(ANSWER)
+    arguments = ["sweep", "v6.4.0", "v6.3.2", "--model", "discrete", "--backend", "default", "--jobs", "2"]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    assert "2 releases × 1 cells on box: 0 have an outcome, 2 are left." in first.output
+    assert "This will take about" in first.output
+    second = CliRunner().invoke(app, arguments)
+    assert "2 have an outcome, 0 are left." in second.output
+    assert list(compatibility.read(compatibility.TABLE)["releases"]) == ["v6.3.2", "v6.4.0"]
+    assert "| v6.4.0 | – |" in compatibility.DOCUMENT.read_text()
+
+
+def test_a_release_without_a_lock_does_not_keep_the_others_from_being_swept(interpreter, elsewhere):
+    interpreter(ANSWER)
+    arguments = ["sweep", "v5.17.1", "v6.4.0", "--model", "discrete", "--backend", "default"]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BenchError)
+    assert "There is no stack 'v5.17.1'" in str(result.exception)
+    assert sweep.path_of("box", "v6.4.0", Cell("discrete", 100, "default")).exists()
+    assert list(compatibility.read(compatibility.TABLE)["releases"]) == ["v6.4.0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sweep", "v9.9.9"], "v9.9.9"),
+        (["sweep", "--model", "stan"], "There is no model 'stan'"),
+        (["sweep", "--backend", "stan"], "There is no backend 'stan'"),
+        (["run", "--model", "stan"], "There is no model 'stan'"),
+        (["stacks", "diff", "v5.10.0"], "first stack"),
+    ],
+)
+def test_an_unknown_name_is_one_sentence(arguments, sentence):
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BenchError)
+    assert sentence in str(result.exception)
+
+
+def test_the_change_of_a_stack_against_the_one_before_is_one_command():
+    assert [s.tag for s in with_previous("v6.4.0")] == ["v6.3.2", "v6.4.0"]
+    result = CliRunner().invoke(app, ["stacks", "diff", "v6.4.0"])
+    assert "v6.3.2 → v6.4.0" in result.output
+    assert "pymc 6.3.2 → 6.4.0" in result.output
+
+
+# The table
+
+
+def keep(tag: str, *records: dict) -> None:
+    for record in records:
+        s = record["settings"]
+        path = sweep.path_of("box", tag, Cell(s["model"], s["n"], s["backend"]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([record]))
+
+
+def test_the_page_shows_outcomes_reasons_once_and_what_the_release_picks():
+    resolved = {
+        "sampler": "nutpie",
+        "linker": "numba",
+        "default_linker": "NumbaLinker",
+        "fast_run_linker": "NumbaLinker",
+    }
+    broken = {"outcome": "failed", "reason": "TypeError: kernel() got `progress_bar` (blackjax 1.7.1)"}
+    only_choice = {**resolved, "sampler": "pymc"}
+    keep("v6.4.0", outcome(Cell("discrete", 100, "default"), **OK, resolved=only_choice))
+    keep("v6.4.0", outcome(Cell("ppca", 500, "default"), **OK, resolved=resolved), outcome(OTHER, **broken))
+    keep("v5.9.0", outcome(OTHER, **broken), outcome(CELL, outcome="unsupported", reason="none"))
+    keep("v5.9.1", outcome(CELL, outcome="invalid", reason="by chance"))
+    confirmed = sweep.path_of("box", "v5.9.1", CELL)
+    confirmed.write_text(json.dumps([*json.loads(confirmed.read_text()), outcome(CELL, **OK)]))
+    keep("v6.10.0", outcome(OTHER, outcome="invalid", reason="<script> | pipe"))
+    document = compatibility.table(sweep.RECORDS / "box")
+    assert list(document["releases"]) == ["v5.9.0", "v5.9.1", "v6.4.0", "v6.10.0"]
+    page = compatibility.page(document, ["default", "pymc-c", "blackjax"])
+    assert "| v6.4.0 | nutpie | Numba | Numba |" in page
+    assert "| v6.4.0 | ok |   | **failed** (2) |" in page
+    assert "| v5.9.0 |   | – | **failed** (2) |" in page
+    assert "1. \\<script\\> \\| pipe" in page
+    assert "| v5.9.1 |   | ok (3) |   |" in page
+    assert "3. in another trial: by chance" in page
+    assert page.count("blackjax 1.7.1") == 1
+
+
+def test_a_table_of_another_schema_is_refused_with_the_next_step(elsewhere):
+    compatibility.TABLE.write_text('{"schema": 2, "releases": {}}')
+    with pytest.raises(BenchError, match=r"schema 2.*bench sweep"):
+        compatibility.read(compatibility.TABLE)

@@ -1,0 +1,56 @@
+"""The interval that draws is found also where a release has no function of its own for it."""
+
+import time
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sampling import window
+
+
+def pymc_5_10_jax() -> ModuleType:
+    """A module that is laid out as `pymc.sampling.jax` of 5.10: it draws between two functions that it calls."""
+    module = ModuleType("pymc.sampling.jax")
+    source = """
+import time
+marks = []
+def get_jaxified_graph(what):
+    marks.append(time.perf_counter())
+    return what
+def get_jaxified_logp(model):
+    return get_jaxified_graph("logp")
+def sample_numpyro_nuts(**kwargs):
+    logp = get_jaxified_logp("model")
+    marks.append(time.perf_counter())
+    marks.append(time.perf_counter())
+    transformed = get_jaxified_graph("transformed")
+    return logp, transformed
+sample_blackjax_nuts = sample_numpyro_nuts
+"""
+    exec(source, module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
+def test_pymc_5_10_draws_between_the_log_density_and_the_transformed_draws(sampler):
+    seen, module = window.Window(), pymc_5_10_jax()
+    window._watch_jax(module, seen, time.process_time)
+    assert getattr(module, f"sample_{sampler}_nuts")(tune=7, draws=3) == ("logp", "transformed")
+    assert (seen.sampler, seen.linker, seen.gradient_backend, seen.tune) == (sampler, "jax", "jax", 7)
+    logp, first_draw, last_draw, transformed = module.marks
+    assert logp < seen.interval.start < first_draw < last_draw < seen.interval.end < transformed
+    assert seen.cpu_seconds >= 0
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_nutpies_tuning_is_counted_where_its_draws_are_kept(kept):
+    tuning = {"warmup_sample_stats": {"n_steps": np.array([[3, 4], [5, 6]])}} if kept else {}
+    module = SimpleNamespace(
+        compile_pymc_model=lambda model: model, sample=lambda model, **_: SimpleNamespace(**tuning)
+    )
+    seen = window.Window()
+    window._watch_nutpie(module, seen, time.process_time)
+    module.sample(module.compile_pymc_model("model"), tune=2)
+    assert seen.tuning_gradients == (18 if kept else None)
+    assert (seen.sampler, seen.tune) == ("nutpie", 2)
