@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from harness import compatibility, sweep
+from harness import compatibility, environments, run, sweep
 from harness.cli import app
 from harness.errors import BenchError, MachineError
 from harness.records import read_records
@@ -273,3 +273,17 @@ def test_a_table_of_another_schema_is_refused_with_the_next_step(elsewhere):
     compatibility.TABLE.write_text('{"schema": 2, "releases": {}}')
     with pytest.raises(BenchError, match=r"schema 2.*bench sweep"):
         compatibility.read(compatibility.TABLE)
+
+
+def test_every_cell_of_the_committed_table_has_an_outcome():
+    table = compatibility.read(environments.ROOT / "results/compatibility.json")
+    assert list(table["releases"]) == [stack.tag for stack in sweep.last_patches(load_stacks())]
+    inside = run.inside()
+    cells = {(f"{c.model} (n={c.n})", c.backend) for c in run.cells(inside, small=True, models=sweep.MODELS)}
+    for tag, release in table["releases"].items():
+        assert {(m, b) for m, found in release["models"].items() for b in found} == cells, tag
+
+
+def test_the_committed_page_is_rendered_from_the_committed_table():
+    table, document = (environments.ROOT / p for p in ("results/compatibility.json", "docs/compatibility.md"))
+    assert compatibility.page(compatibility.read(table), run.inside()["backends"]) == document.read_text()
