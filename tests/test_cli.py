@@ -66,7 +66,7 @@ def test_the_small_sizes_are_the_smallest_of_each_model(description):
 @pytest.fixture
 def first_protocol(description):
     """What the kept records were measured by."""
-    return {**description, "protocol": 2}
+    return {**description, "protocol": 3}
 
 
 @pytest.fixture
