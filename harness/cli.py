@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -29,6 +30,10 @@ console = Console(soft_wrap=True)
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @app.command("run")
@@ -60,8 +65,8 @@ def run_command(
         plan[stack.tag] = [cell for cell in cells if cell not in done]
     left = sum(map(len, plan.values()))
     console.print(
-        f"{len(chosen)} releases ({', '.join(plan)}) × {len(cells)} parameter sets on {machine}: "
-        f"{len(chosen) * len(cells) - left} are measured, {left} are left."
+        f"{_count(len(chosen), 'release')} ({', '.join(plan)}) × {_count(len(cells), 'parameter set')} on {machine}: "
+        f"measured {len(chosen) * len(cells) - left}, left {left}."
     )
     began, inside = time.monotonic(), 0.0
     if left:
@@ -136,7 +141,9 @@ def sweep_command(
     ] = None,
     backend: Annotated[list[str] | None, typer.Option(help="A backend; all if none.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = os.cpu_count() or 1,
-    again: Annotated[bool, typer.Option("--again", help="Run what has been run once more.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="One more trial, with another seed, of what has an outcome.")
+    ] = False,
 ) -> None:
     """Run one short trial of every cell, release × backend × model, and write the compatibility table.
 
@@ -157,43 +164,48 @@ def sweep_command(
     protocol = description["protocol"]
     plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, protocol)] for stack in chosen}
     left = sum(map(len, plan.values()))
+    sweep.check_records(but=(sweep.path_of(machine, tag, cell) for tag, wanted in plan.items() for cell in wanted))
     console.print(
-        f"{len(chosen)} releases × {len(cells)} cells on {machine}: {len(chosen) * len(cells) - left} have an outcome, "
-        f"{left} are left."
+        f"{_count(len(chosen), 'release')} × {_count(len(cells), 'cell')} on {machine}: "
+        f"with an outcome {len(chosen) * len(cells) - left}, left {left}."
     )
     if left:
         seconds = sweep.estimate_seconds(machine, [c for wanted in plan.values() for c in wanted], jobs)
         console.print(
-            f"This will take about {_minutes(seconds)}, {jobs} trials at a time. Ctrl-C loses the trials in flight; "
-            "the same command goes on from there.\n"
+            f"This will take about {_minutes(seconds)}, {_count(jobs, 'trial')} at a time. Ctrl-C loses the trials in "
+            "flight; the same command goes on from there.\n"
         )
     try:
         for stack in chosen:
             if plan[stack.tag]:
-                _sweep_stack(machine, stack, plan[stack.tag], protocol, jobs)
+                _sweep_stack(machine, stack, plan[stack.tag], description, jobs)
     except KeyboardInterrupt:
         print(
             "bench: interrupted; what has an outcome is kept, and the same command goes on from there.", file=sys.stderr
         )
         raise typer.Exit(130) from None
     finally:
-        compatibility.write(compatibility.table(sweep.RECORDS / machine), description["backends"])
+        # What was damaged and is not made anew, because this was interrupted, is named by the next sweep.
+        with suppress(BenchError):
+            compatibility.write(compatibility.table(sweep.RECORDS), description["backends"])
     console.print("The table is in docs/compatibility.md and results/compatibility.json.")
     if unknown:
         raise BenchError(" ".join(unknown))
 
 
-def _sweep_stack(machine: str, stack: stacks.Stack, wanted: list[run.Cell], protocol: int, jobs: int) -> None:
+def _sweep_stack(machine: str, stack: stacks.Stack, wanted: list[run.Cell], description: dict, jobs: int) -> None:
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(stack.tag, total=len(wanted))
-        for *earlier, record in sweep.sweep_stack(machine, stack, wanted, protocol, jobs):
+        for *earlier, record in sweep.sweep_stack(machine, stack, wanted, description, jobs):
             s = record.settings
             words = "; then ".join(f"{r.outcome}: {r.reason}" if r.reason else r.outcome for r in (*earlier, record))
             console.print(f"{stack.tag} {s.model} n={s.n} {s.backend}: {words}", highlight=False, markup=False)
             progress.advance(task)
-    console.print(f"{stack.tag}: {len(wanted)} cells in {_minutes(time.monotonic() - began)}.\n", highlight=False)
+    console.print(
+        f"{stack.tag}: {_count(len(wanted), 'cell')} in {_minutes(time.monotonic() - began)}.\n", highlight=False
+    )
 
 
 @app.command("agreement")
@@ -284,7 +296,7 @@ def diff_stacks(
     """What changed in a stack against the release before it, or from one stack to another."""
     old, new = (stacks.get_stack(release), stacks.get_stack(other)) if other else stacks.with_previous(release)
     console.print(f"{old.tag} → {new.tag}", highlight=False)
-    console.print(str(stacks.diff(old, new)), highlight=False)
+    console.print(str(stacks.diff(old, new)) or "no package differs", highlight=False)
 
 
 @stacks_app.command("update")
@@ -308,7 +320,11 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(141)
     except OSError as error:
-        print(f"bench: {error.filename or 'a file'} cannot be used: {error.strerror}.", file=sys.stderr)
+        # A disk that is full does not say where.
+        place = (
+            f"{error.filename} cannot be used" if error.filename else "a file could not be written, the others are kept"
+        )
+        print(f"bench: {place}: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
 
 

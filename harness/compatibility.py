@@ -7,6 +7,7 @@ It is made from the records of a sweep (`harness.sweep`), kept as `results/compa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,15 +37,22 @@ cells, chance alone makes one or two wrong. `bench sweep` measures it and writes
 
 
 def table(folder: Path) -> dict:
-    """The table of all records in `folder`, the records of one machine's sweeps: releases in the order of their tags.
+    """The table of all sweeps' records in `folder`, one folder for each machine: releases in the order of their tags.
 
-    Raises BenchError when a record cannot be read.
+    Where several machines have swept a cell, the latest says what becomes of it. Raises BenchError when a record
+    cannot be read.
     """
     releases = {}
-    for stack in sorted(folder.glob("v*/"), key=lambda path: _version(path.name)):
-        trials = [read_records(path, measurement=False) for path in sorted(stack.glob("*.json"))]
-        if trials:
-            releases[stack.name] = {**_resolved([t[-1] for t in trials]), "models": _cells(trials)}
+    tags = {path.name for path in folder.glob("*/v*/") if re.fullmatch(r"v\d+(\.\d+)*", path.name)}
+    for tag in sorted(tags, key=_version):
+        latest: dict[str, tuple[Record, ...]] = {}
+        for path in sorted(folder.glob(f"*/{tag}/*.json")):
+            records = read_records(path, measurement=False)
+            if path.name not in latest or records[-1].started > latest[path.name][-1].started:
+                latest[path.name] = records
+        if latest:
+            trials = [latest[name] for name in sorted(latest)]
+            releases[tag] = {**_resolved([t[-1] for t in trials]), "models": _cells(trials)}
     return {"schema": 1, "releases": releases}
 
 
@@ -67,17 +75,22 @@ def _resolved(records: Sequence[Record]) -> dict[str, str | None]:
 
 def _cells(trials: Iterable[Sequence[Record]]) -> dict:
     found: dict[str, dict] = {}
-    for *earlier, last in trials:
-        s = last.settings
-        reason = last.reason
-        if last.outcome == "ok" and earlier:
-            reason = f"in another trial: {earlier[-1].reason}"
-        found.setdefault(f"{s.model} (n={s.n})", {})[s.backend] = {"outcome": last.outcome, "reason": reason}
+    for records in trials:
+        s = records[-1].settings
+        outcome, reason = records[-1].outcome, records[-1].reason
+        wrong = [r for r in records if r.outcome == "invalid"]
+        if len(wrong) > 1:
+            outcome, reason = "invalid", wrong[-1].reason
+        elif wrong and outcome == "ok":
+            reason = f"in another trial: {wrong[0].reason}"
+        found.setdefault(f"{s.model} (n={s.n})", {})[s.backend] = {"outcome": outcome, "reason": reason}
     return found
 
 
 def write(document: Mapping, backends: Sequence[str]) -> None:
-    """Write the table and its page, columns in the order of `backends`."""
+    """Write the table and its page, columns in the order of `backends`; nothing when nothing is in it."""
+    if not document["releases"]:
+        return
     for path, text in ((TABLE, json.dumps(document, indent=1) + "\n"), (DOCUMENT, page(document, backends))):
         part = path.with_name(path.name + ".part")
         part.write_text(text)
@@ -96,10 +109,10 @@ def read(path: Path = TABLE) -> dict:
 
 
 def page(document: Mapping, backends: Sequence[str]) -> str:
-    """The table as Markdown, newest release first; reasons are notes, each once."""
+    """The table as Markdown, newest release first; reasons are notes, each once, with the versions it was seen with."""
     releases = dict(reversed(document["releases"].items()))
     parts = [_HEAD, _defaults(releases)]
-    notes: dict[str, int] = {}
+    notes = _Notes()
     titles = sorted({model for release in releases.values() for model in release["models"]})
     for model in titles:
         rows = [
@@ -108,11 +121,32 @@ def page(document: Mapping, backends: Sequence[str]) -> str:
             if model in release["models"]
         ]
         parts.append(f"## {model}\n\n{_rows(['release', *backends], rows)}")
-    if notes:
-        parts.append(
-            "## Notes\n\n" + "\n".join(f"{number}. {_escaped(reason)}" for reason, number in notes.items()) + "\n"
-        )
+    if notes.seen_with:
+        parts.append("## Notes\n\n" + str(notes))
     return "\n".join(parts)
+
+
+class _Notes:
+    """The reasons that have been given, numbered, each with the lists of versions it was given with."""
+
+    def __init__(self) -> None:
+        self.seen_with: dict[str, list[str]] = {}
+
+    def number(self, reason: str) -> int:
+        """The number of the note that gives this reason."""
+        match = re.search(r" \((pymc [^()]+)\)(?=\)?$)", reason)
+        what = reason.replace(match[0], "") if match else reason
+        versions = match[1] if match else ""
+        seen = self.seen_with.setdefault(what, [])
+        if versions and versions not in seen:
+            seen.append(versions)
+        return list(self.seen_with).index(what) + 1
+
+    def __str__(self) -> str:
+        lines = []
+        for number, (what, versions) in enumerate(self.seen_with.items(), 1):
+            lines.append(f"{number}. {_escaped(what)}" + "".join(f"<br>with {_escaped(v)}" for v in versions))
+        return "\n".join(lines) + "\n"
 
 
 def _defaults(releases: Mapping) -> str:
@@ -124,13 +158,13 @@ def _defaults(releases: Mapping) -> str:
     return f"{title}\n{_rows(['release', 'default sampler', 'its linker', 'linker of fast_run'], rows)}"
 
 
-def _cell(cell: Mapping | None, notes: dict[str, int]) -> str:
+def _cell(cell: Mapping | None, notes: _Notes) -> str:
     if cell is None:
         return " "
     word = {"ok": "ok", "unsupported": "–"}.get(cell["outcome"], f"**{cell['outcome']}**")
     if word == "–" or not cell["reason"]:
         return word
-    return f"{word} ({notes.setdefault(cell['reason'], len(notes) + 1)})"
+    return f"{word} ({notes.number(cell['reason'])})"
 
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

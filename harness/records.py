@@ -161,6 +161,8 @@ def read_records(path: Path, measurement: bool = True) -> tuple[Record, ...]:
         for document in documents:
             document["schema_version"] = document.pop("schema", None)
         records = tuple(_RECORDS.validate_python(documents))
+        if not records:
+            raise ValueError("there is none in it")
         if measurement and [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
             raise ValueError("a measurement is a cold trial and warm ones")
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -28,7 +28,8 @@ from harness.stacks import Stack
 
 RECORDS = ROOT / "results" / "sweep"
 MODELS = ("ppca", "discrete", "discrete_marginal")
-TUNE = DRAWS = 200
+# Of a measurement's tuning steps and draws.
+SHARE = 0.8
 # Nothing that samples at all takes a fraction of this; a worker that hangs holds one of the jobs for as long.
 TIME_LIMIT_SECONDS = 300
 _TYPICAL_TRIAL_SECONDS = 18.0
@@ -67,7 +68,13 @@ def _kept(machine: str, stack: Stack, cell: Cell, protocol: int) -> tuple[Record
 
 def _to_be_confirmed(records: Sequence[Record]) -> bool:
     """Whether another trial must say whether the answer is wrong: over all cells, chance alone makes one or two so."""
-    return len(records) == 1 and records[0].outcome == "invalid"
+    return [r.outcome for r in records if r.outcome == "invalid" or r is records[-1]] == ["invalid"]
+
+
+def check_records(but: Iterable[Path]) -> None:
+    """Raise BenchError if a sweep's record cannot be read: the table is made of all, `but` those to be made anew."""
+    for path in sorted(set(RECORDS.glob("*/v*/*.json")) - set(but)):
+        read_records(path, measurement=False)
 
 
 def estimate_seconds(machine: str, wanted: Iterable[Cell], jobs: int) -> float:
@@ -117,7 +124,9 @@ def _no_record(cell: Cell, reason: str) -> dict:
     }
 
 
-def _start(stack: Stack, environment: Path, cell: Cell, machine: str, folder: Path, earlier: list[dict]) -> _Trial:
+def _start(
+    stack: Stack, environment: Path, cell: Cell, machine: str, folder: Path, iterations: int, earlier: list[dict]
+) -> _Trial:
     variables = {
         **process_environment(stack),
         "BENCH_TIME_LIMIT": os.environ.get("BENCH_TIME_LIMIT", str(TIME_LIMIT_SECONDS)),
@@ -128,7 +137,7 @@ def _start(stack: Stack, environment: Path, cell: Cell, machine: str, folder: Pa
     }
     command = [
         python(environment), "-m", "sampling", cell.model, "--n", str(cell.n), "--backend", cell.backend,
-        "--tune", str(TUNE), "--draws", str(DRAWS), "--seed", str(seed(stack, len(earlier))),
+        "--tune", str(iterations), "--draws", str(iterations), "--seed", str(seed(stack, len(earlier))),
         "--home", str(folder / "home"),
     ]  # fmt: skip
     with (folder / "record").open("wb") as out, (folder / "errors").open("wb") as errors:
@@ -147,7 +156,8 @@ def _ended(running: list[_Trial]) -> Iterator[None]:
     finally:
         for trial in running:
             if trial.process.poll() is None:
-                trial.process.send_signal(signal.SIGINT)
+                # Not SIGINT: who was started in the background of a shell ignores that, and so do all that it starts.
+                trial.process.send_signal(signal.SIGTERM)
         for trial in running:
             try:
                 trial.process.wait(15)
@@ -157,10 +167,10 @@ def _ended(running: list[_Trial]) -> Iterator[None]:
 
 
 def sweep_stack(
-    machine: str, stack: Stack, wanted: Iterable[Cell], protocol: int, jobs: int
+    machine: str, stack: Stack, wanted: Iterable[Cell], description: Mapping, jobs: int
 ) -> Iterator[tuple[Record, ...]]:
     """Run one trial of each cell, `jobs` at a time, another one where the answer is wrong, and yield each cell's
-    records once they are on disk.
+    records once they are on disk: those of the cell's earlier trials that had an answer, then the new ones.
 
     Trials that follow each other share their compile caches, as a user's would: most of a short cold trial is
     compiling what the trial before has compiled.
@@ -168,7 +178,8 @@ def sweep_stack(
     A stack that cannot be installed fails all its cells, with the reason. Raises MachineError when it is the machine
     or its network that prevents it, and nothing is recorded then.
     """
-    waiting, running = deque(wanted), []
+    waiting, running, protocol = deque(wanted), [], description["protocol"]
+    iterations = {name: round(SHARE * model["iterations"]) for name, model in description["models"].items()}
     try:
         environment = stack_environment(stack)
     except MachineError:
@@ -185,17 +196,21 @@ def sweep_stack(
         while waiting or running:
             while waiting and idle:
                 cell = waiting.popleft()
-                # The wrong answer of a sweep that was interrupted before it was confirmed: evidence is not run away.
-                wrong = _to_be_confirmed(_kept(machine, stack, cell, protocol))
-                earlier = json.loads(path_of(machine, stack.tag, cell).read_text()) if wrong else []
-                running.append(_start(stack, environment, cell, machine, idle.pop(), earlier))
+                # Evidence stays: no seed is asked twice for what it has answered.
+                kept = _kept(machine, stack, cell, protocol)
+                answered = any(r.outcome in ("ok", "invalid") for r in kept)
+                documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
+                earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]
+                n = iterations[cell.model]
+                running.append(_start(stack, environment, cell, machine, idle.pop(), n, earlier))
             time.sleep(0.1)
             for trial in [t for t in running if t.process.poll() is not None]:
                 trials = [*trial.earlier, trial.record()]
                 records = _keep(machine, stack, trial.cell, trials, protocol)
                 running.remove(trial)
                 if _to_be_confirmed(records):
-                    running.append(_start(stack, environment, trial.cell, machine, trial.folder, trials))
+                    n = iterations[trial.cell.model]
+                    running.append(_start(stack, environment, trial.cell, machine, trial.folder, n, trials))
                 else:
                     idle.append(trial.folder)
                     yield records
@@ -209,4 +224,4 @@ def _keep(machine: str, stack: Stack, cell: Cell, trials: Sequence[Mapping], pro
         return read_records(path, measurement=False)
     except BenchError as error:
         nothing = _no_record(cell, f"the trial's record is not complete: {error.__cause__}")
-        return _keep(machine, stack, cell, [nothing], protocol)
+        return _keep(machine, stack, cell, [*trials[:-1], nothing], protocol)

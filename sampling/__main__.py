@@ -17,7 +17,7 @@ import models
 from sampling.backends import BACKENDS
 from sampling.measurement import warm_trials
 from sampling.record import OK
-from sampling.settings import PROTOCOL_VERSION, Settings
+from sampling.settings import PROTOCOL_VERSION, Settings, iterations
 from sampling.trial import run_trial, time_limit_seconds
 
 
@@ -32,9 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     for field in fields(Settings)[3:]:
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
+            type=int if field.default is None else type(field.default),
             default=field.default,
-            help="(%(default)s)",
+            help="(the model's own)" if field.default is None else "(%(default)s)",
         )
     parser.add_argument(
         "--home",
@@ -55,7 +55,10 @@ def main() -> int:
             return 2
         loaded = {name: models.load(name) for name in models.names()}
         description = {
-            "models": {name: {"sizes": m.SIZES, "discrete": m.DISCRETE} for name, m in loaded.items()},
+            "models": {
+                name: {"sizes": m.SIZES, "discrete": m.DISCRETE, "iterations": iterations(name)}
+                for name, m in loaded.items()
+            },
             "backends": list(BACKENDS),
             "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
             "protocol": PROTOCOL_VERSION,

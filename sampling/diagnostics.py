@@ -20,8 +20,10 @@ from scipy import fft, stats
 RHAT_LIMIT = 1.10
 Z_LIMIT = 4.0
 EFFECTIVE_DRAWS_LIMIT = 50.0
-# Share of a chain's draws that may occur in another one, to the last digit.
-REPEATED_LIMIT = 0.5
+# Share of a continuous estimand's draws that may be earlier draws, to the last digit: single precision makes a few.
+RETURNED_LIMIT = 0.05
+# Of two chains' draws. With as few effective draws as may pass, chance correlated 200 000 pairs by 0.77 at most.
+ALIKE_LIMIT = 0.9
 
 
 class Exact(Protocol):
@@ -146,6 +148,8 @@ def _z_of_logarithm(squares: np.ndarray, exact: float, numerical_error: float) -
     A mean of squares is skewed: by itself, a correct sampler's z would fall below -4 in one trial of a hundred.
     """
     effective, mean = ess_mean(squares), squares.mean()
+    if np.ptp(squares) <= 1e-12 * mean and np.isclose(mean, exact, rtol=1e-12, atol=numerical_error):
+        return 0.0  # as those of a fair coin, which are all the same and right
     if effective == 0 or mean == 0:
         return float("inf")
     error = np.hypot(squares.std(ddof=1) / np.sqrt(effective) / mean, numerical_error / exact)
@@ -191,8 +195,11 @@ def judge(
 ) -> tuple[dict[str, EstimandDiagnostics], str | None]:
     """The gate: diagnostics of every estimand, and the reason why the answer is wrong, or None when it is right.
 
-    `draws` are the estimands' draws, each of shape (chains, draws). Raises ValueError as `diagnose` does.
+    `draws` are the estimands' draws, each of shape (chains, draws). Raises ValueError as `diagnose` does, and when the
+    estimands are not those that have exact moments.
     """
+    if not exact or set(draws) != set(exact):
+        raise ValueError(f"The estimands are {sorted(draws)}, and those with exact moments {sorted(exact)}.")
     diagnostics = {
         name: diagnose(values, exact[name].mean, exact[name].sd, exact[name].error) for name, values in draws.items()
     }
@@ -200,15 +207,37 @@ def judge(
 
 
 def why_repeated(draws: Mapping[str, np.ndarray]) -> str | None:
-    """The reason why two of the chains are one, or None. R-hat and effective draws praise a chain that is repeated."""
-    for name, chains in draws.items():
-        seen = [set(chain.tolist()) for chain in np.asarray(chains, dtype=float)]
-        for (i, first), (j, second) in combinations(enumerate(seen), 2):
-            # Few different values, of counts for example, do occur in several chains.
-            different, shared = min(len(first), len(second)), len(first & second)
-            if different > np.shape(chains)[1] / 4 and shared > REPEATED_LIMIT * different:
-                return f"chains {i} and {j} share {shared} of {different} different draws of {name}, to the last digit"
+    """The reason why draws are not new ones, or None. R-hat and effective draws praise draws that are repeated.
+
+    A continuous estimand never returns to an earlier draw, save by staying there; counts do, but no two chains of them
+    move together.
+    """
+    for name, values in draws.items():
+        chains = np.asarray(values, dtype=float)
+        moving = np.flatnonzero(np.ptp(chains, axis=1))
+        alike = np.atleast_2d(np.corrcoef(chains[moving]))
+        for (a, i), (b, j) in combinations(enumerate(moving), 2):
+            if abs(alike[a, b]) > ALIKE_LIMIT:
+                return (
+                    f"chains {i} and {j} move together: the correlation of their draws of {name} is {alike[a, b]:.3f}"
+                )
+        # A sampler that rejects a step stays where it is, for as long as it rejects.
+        moved = np.concatenate([chain[np.append(True, np.diff(chain) != 0)] for chain in chains])
+        returned = moved.size - np.unique(moved).size
+        if returned > RETURNED_LIMIT * moved.size and not _on_a_grid(moved):
+            return f"{returned} of {moved.size} draws of {name} are earlier draws again, to the last digit"
     return None
+
+
+def _on_a_grid(values: np.ndarray) -> bool:
+    """Whether all values are whole multiples of one step apart, as counts and shares are; a few at random are not."""
+    different = np.unique(values)
+    if different.size < 3:
+        return True
+    gaps = np.diff(different)
+    # What differs by rounding alone is one value.
+    multiples = (different - different[0]) / gaps[gaps > 1e-9 * np.ptp(different)].min()
+    return bool((np.abs(multiples - np.round(multiples)) < 1e-3).all())
 
 
 def why_invalid(diagnostics: Mapping[str, EstimandDiagnostics]) -> str | None:

@@ -11,27 +11,41 @@ PROTOCOL_VERSION = 3
 
 SEED = 20261101
 
+ITERATIONS = 250
+"""Tuning steps, and draws, of each chain, for models that have no `ITERATIONS` of their own."""
+
+
+def iterations(model: str) -> int:
+    """The number of tuning steps, and of draws, of each chain for this model. Raises models.UnknownModel."""
+    # Here, since a trial's own process imports this module: PyMC is the first there to import what models import.
+    import models
+
+    return getattr(models.load(model), "ITERATIONS", ITERATIONS)
+
 
 @dataclass(frozen=True)
 class Settings:
     """One trial's work.
 
-    `tune` and `draws` are iterations per chain. `cores` is the number of chains that run at once; it is fixed, and
-    not the machine's number of cores, so that the work is the same everywhere. The `default` backend
-    ignores everything but the seed: its point is to choose nothing.
+    `tune` and `draws` are iterations per chain, those of `iterations(model)` when not given. `cores` is the number of
+    chains that run at once; it is fixed, and not the machine's number of cores, so that the work is the same
+    everywhere. The `default` backend ignores everything but the seed: its point is to choose nothing.
     """
 
     model: str
     n: int
     backend: str
-    tune: int = 250
-    draws: int = 250
+    tune: int | None = None
+    draws: int | None = None
     chains: int = 4
     cores: int = 4
     target_accept: float = 0.8
     seed: int = SEED
 
     def __post_init__(self) -> None:
+        for name in ("tune", "draws"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, iterations(self.model))
         for name in ("tune", "draws", "chains", "cores"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")

@@ -65,7 +65,7 @@ def test_draws_that_are_not_finite_are_invalid():
 def test_a_chain_that_is_returned_twice_is_invalid():
     found = judged({name: values[[0, 0, 2, 3]] for name, values in posterior().items()})
     assert found["outcome"] == "invalid"
-    assert found["reason"].startswith("chains 0 and 1 share ")
+    assert found["reason"].startswith("chains 0 and 1 move together")
 
 
 def test_a_sampler_without_statistics_has_no_counters():

@@ -18,8 +18,19 @@ RHO = {0.3: 150, 0.5: 150, 0.7: 150}
 
 
 def test_the_gate_is_measured_with_the_protocols_numbers_of_chains_and_draws():
-    settings = Settings("ppca", 500, "pymc-c")
-    assert (settings.chains, settings.draws) == (CHAINS, DRAWS)
+    for model, draws in {**dict.fromkeys(MODELS, DRAWS), "coal_mining": 1000, "coal_mining_marginal": DRAWS}.items():
+        settings = Settings(model, 500, "pymc-c")
+        assert (settings.chains, settings.draws) == (CHAINS, draws)
+
+
+def test_a_change_point_that_moves_slowly_is_rejected_in_under_one_per_cent_of_trials():
+    # Of 4000 draws 444 are effective; real trials of the compound step have 490 to 690.
+    rejected = [
+        reason
+        for seed in range(400)
+        if (reason := judge(trial(pool("coal_mining"), seed, 0.8, length=1000), reference("coal_mining"))[1])
+    ]
+    assert len(rejected) < 4, rejected
 
 
 def test_a_correct_sampler_is_rejected_in_under_one_per_cent_of_trials():
@@ -47,6 +58,11 @@ def _repeat_every_chain(draws, _exact, _model):
     return {k: x[[0, 0, 0, 0]] for k, x in draws.items()}
 
 
+def _of_one_chain(change):
+    """A fault that changes one chain, given it and another one."""
+    return lambda draws, _exact, _model: {k: np.stack([x[0], change(x[1], x[0]), x[2], x[3]]) for k, x in draws.items()}
+
+
 FAULTS = {
     "biased by a third of a standard deviation": _everywhere(lambda x, mean, sd: x + sd / 3),
     "a fifth too narrow": _everywhere(lambda x, mean, sd: mean + 0.8 * (x - mean)),
@@ -56,6 +72,10 @@ FAULTS = {
     ),
     "one chain repeated": _repeat_a_chain,
     "one chain for all": _repeat_every_chain,
+    "one chain repeated, but for rounding": _of_one_chain(lambda x, other: other * (1 + 1e-15)),
+    "one chain mirrored": _of_one_chain(lambda x, other: 2 * other.mean() - other),
+    "the second half of a chain like its first": _of_one_chain(lambda x, other: np.tile(x[: len(x) // 2], 2)),
+    "fifty draws of a chain over and over": _of_one_chain(lambda x, other: np.tile(x[:50], len(x) // 50)),
     "one chain elsewhere": _everywhere(lambda x, mean, sd: x + 3 * sd * np.array([0, 0, 0, 1])[:, None]),
     "one chain stuck": _everywhere(lambda x, mean, sd: np.where(np.arange(len(x))[:, None] == 3, x[3, 0], x)),
 }
@@ -131,3 +151,31 @@ def test_a_count_whose_largest_value_is_common_is_not_held_to_have_no_tail():
     draws = {"count": np.random.default_rng(3).integers(0, 3, size=(4, 300)).astype(float)}
     exact = {"count": type("Exact", (), {"mean": 1.0, "sd": (2 / 3) ** 0.5, "error": 0.0})}
     assert judge(draws, exact)[1] is None
+
+
+def _counts(draws, mean, sd):
+    return judge({"count": draws}, {"count": type("Exact", (), {"mean": mean, "sd": sd, "error": 0.0})})[1]
+
+
+@pytest.mark.parametrize("mean", [0.5, 3, 100, 10_000])
+def test_counts_may_return_but_no_two_chains_of_them_may_move_together(mean):
+    draws = np.random.default_rng(4).poisson(mean, size=(4, 250))
+    assert _counts(draws, mean, mean**0.5) is None
+    draws[1] = draws[0]
+    assert "move together" in _counts(draws, mean, mean**0.5)
+
+
+def test_a_fair_coin_whose_squares_are_all_the_same_is_right():
+    assert _counts(np.random.default_rng(5).integers(0, 2, size=(4, 250)), 0.5, 0.5) is None
+
+
+def test_shares_that_differ_by_rounding_are_counts_too():
+    draws = np.random.default_rng(6).binomial(100, 0.3, size=(4, 250))
+    jitter = np.where(np.arange(250) % 2, 0.1 * 3, 0.3) / 0.3
+    assert _counts(draws / 100 * jitter, 0.3, 0.21**0.5 / 10) is None
+
+
+@pytest.mark.parametrize("draws", [{}, {"other": np.zeros((4, 250))}])
+def test_estimands_that_are_not_those_of_the_reference_cannot_be_judged(draws):
+    with pytest.raises(ValueError, match="with exact moments"):
+        judge(draws, reference("ppca"))

@@ -21,6 +21,7 @@ from harness.stacks import get_stack, load_stacks, with_previous
 
 CELL = Cell("ppca", 500, "pymc-c")
 OTHER = Cell("ppca", 500, "blackjax")
+DESCRIPTION = {"protocol": 2, "models": {"ppca": {"iterations": 250}}}
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ def test_the_default_releases_are_the_last_patches_of_each_minor():
 
 def test_every_cell_gets_its_own_record(interpreter):
     interpreter(ANSWER)
-    records = [r for (r,) in sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL, OTHER], protocol=2, jobs=2)]
+    records = [r for (r,) in sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL, OTHER], DESCRIPTION, jobs=2)]
     assert {r.settings.backend for r in records} == {"pymc-c", "blackjax"}
     (kept,) = read_records(sweep.path_of("box", "v6.4.0", OTHER))
     assert (kept.settings.backend, kept.reason) == ("blackjax", "because")
@@ -86,17 +87,26 @@ def test_what_has_an_outcome_is_not_run_again_unless_lock_or_protocol_changed(in
     interpreter(ANSWER)
     stack = get_stack("v6.4.0")
     assert not sweep.swept("box", stack, CELL, 2)
-    list(sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=1))
+    list(sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=1))
     assert [r.outcome for r in sweep.swept("box", stack, CELL, 2)] == ["unsupported"]
     assert not sweep.swept("box", stack, CELL, 3)
     assert not sweep.swept("box", replace(stack, text=stack.text + "#"), CELL, 2)
 
 
-def test_a_damaged_record_is_run_again():
+@pytest.mark.parametrize("damaged", ['[{"schema": 1, "kin', "[]", "[null]"])
+def test_a_damaged_record_is_run_again(damaged):
     path = sweep.path_of("box", "v6.4.0", CELL)
     path.parent.mkdir(parents=True)
-    path.write_text('[{"schema": 1, "kin')
+    path.write_text(damaged)
     assert not sweep.swept("box", get_stack("v6.4.0"), CELL, 2)
+    assert sweep.estimate_seconds("box", [CELL], jobs=1) > 0
+
+
+def test_a_folder_that_is_no_release_is_not_in_the_table():
+    keep("v6.4.0", outcome(CELL, outcome="unsupported", reason="none"))
+    for name in ("v6.4.0.bak", "vfoo"):
+        (sweep.RECORDS / "box" / name).mkdir()
+    assert list(compatibility.table(sweep.RECORDS)["releases"]) == ["v6.4.0"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_a_damaged_record_is_run_again():
 )
 def test_a_trial_without_a_record_is_an_outcome(interpreter, script, reason):
     interpreter(script)
-    ((record,),) = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], protocol=2, jobs=1)
+    ((record,),) = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], DESCRIPTION, jobs=1)
     assert record.outcome == "failed"
     assert reason in record.reason
 
@@ -126,7 +136,7 @@ WRONG = ANSWER.replace('"unsupported"', '"invalid" if a[13] in ("60400", "{}") e
 def test_a_wrong_answer_is_confirmed_or_not_by_another_seed(interpreter, also_wrong, outcomes):
     interpreter(WRONG.replace("{}", also_wrong))
     stack = get_stack("v6.4.0")
-    (records,) = sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=2)
+    (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=2)
     assert [r.outcome for r in records] == outcomes
     assert sweep.swept("box", stack, CELL, 2) == records
 
@@ -134,13 +144,26 @@ def test_a_wrong_answer_is_confirmed_or_not_by_another_seed(interpreter, also_wr
 def test_a_wrong_answer_that_was_interrupted_before_it_was_confirmed_is_kept_and_confirmed(interpreter):
     interpreter(WRONG)
     stack = get_stack("v6.4.0")
-    list(sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=2))
+    list(sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=2))
     path = sweep.path_of("box", "v6.4.0", CELL)
     wrong = json.loads(path.read_text())[:1]
     path.write_text(json.dumps([{**wrong[0], "reason": "off by far"}]))
     assert not sweep.swept("box", stack, CELL, 2)
-    (records,) = sweep.sweep_stack("box", stack, [CELL], protocol=2, jobs=2)
+    (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=2)
     assert [(r.outcome, r.reason) for r in records] == [("invalid", "off by far"), ("unsupported", "because")]
+
+
+def test_a_trial_more_has_another_seed_and_loses_no_answer(interpreter):
+    interpreter(WRONG)
+    stack = get_stack("v6.4.0")
+    for outcomes in (["invalid", "unsupported"], ["invalid", "unsupported"]):
+        (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=1)
+        assert [r.outcome for r in records] == outcomes
+    path = sweep.path_of("box", "v6.4.0", CELL)
+    path.write_text(json.dumps([{**outcome(CELL, **OK), "protocol": 2, "lock_sha256": stack.sha256}]))
+    (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=1)
+    assert [r.outcome for r in records] == ["ok", "unsupported"]
+    assert json.loads(path.read_text())[-1]["settings"]["seed"] == 1_060_400
 
 
 def test_a_stack_that_cannot_be_installed_fails_all_its_cells_with_the_reason(monkeypatch):
@@ -148,7 +171,7 @@ def test_a_stack_that_cannot_be_installed_fails_all_its_cells_with_the_reason(mo
         raise BenchError("Stack v6.4.0 cannot be installed: no such wheel")
 
     monkeypatch.setattr(sweep, "stack_environment", broken)
-    records = [r for (r,) in sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL, OTHER], protocol=2, jobs=2)]
+    records = [r for (r,) in sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL, OTHER], DESCRIPTION, jobs=2)]
     assert [(r.outcome, r.reason) for r in records] == 2 * [
         ("failed", "Stack v6.4.0 cannot be installed: no such wheel")
     ]
@@ -160,13 +183,23 @@ def test_without_a_network_nothing_is_recorded(monkeypatch):
 
     monkeypatch.setattr(sweep, "stack_environment", offline)
     with pytest.raises(MachineError):
-        list(sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], protocol=2, jobs=1))
+        list(sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], DESCRIPTION, jobs=1))
     assert not sweep.path_of("box", "v6.4.0", CELL).exists()
 
 
-def test_an_interrupted_sweep_leaves_no_process_and_no_record(interpreter, tmp_path):
-    interpreter(f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
-    cells = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], protocol=2, jobs=1)
+# A trial that ends what it started when it is asked to end; Ctrl-C is ignored by what a shell started with `&`.
+IN_THE_BACKGROUND = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(pathlib.Path({ended!r}).write_text("in order") and 1))
+pathlib.Path({pid!r}).write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+def test_an_interrupted_sweep_ends_its_trials_in_order_and_leaves_no_record(interpreter, tmp_path):
+    interpreter(IN_THE_BACKGROUND.format(ended=str(tmp_path / "ended"), pid=str(tmp_path / "pid")))
+    cells = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], DESCRIPTION, jobs=1)
 
     def interrupt(_seconds):
         if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
@@ -178,6 +211,7 @@ def test_an_interrupted_sweep_leaves_no_process_and_no_record(interpreter, tmp_p
             next(cells)
     pid = int((tmp_path / "pid").read_text())
     assert not (Path(f"/proc/{pid}")).exists()
+    assert (tmp_path / "ended").read_text() == "in order"
     assert not sweep.path_of("box", "v6.4.0", CELL).exists()
 
 
@@ -189,12 +223,57 @@ def test_the_command_sweeps_what_is_left_and_writes_the_table(interpreter, elsew
     arguments = ["sweep", "v6.4.0", "v6.3.2", "--model", "discrete", "--backend", "default", "--jobs", "2"]
     first = CliRunner().invoke(app, arguments)
     assert first.exit_code == 0, first.output
-    assert "2 releases × 1 cells on box: 0 have an outcome, 2 are left." in first.output
+    assert "2 releases × 1 cell on box: with an outcome 0, left 2." in first.output
     assert "This will take about" in first.output
     second = CliRunner().invoke(app, arguments)
-    assert "2 have an outcome, 0 are left." in second.output
+    assert "with an outcome 2, left 0." in second.output
     assert list(compatibility.read(compatibility.TABLE)["releases"]) == ["v6.3.2", "v6.4.0"]
     assert "| v6.4.0 | – |" in compatibility.DOCUMENT.read_text()
+
+
+SWEEP = ["sweep", "v6.4.0", "--model", "discrete", "--backend", "default", "--jobs", "1"]
+
+
+def test_a_damaged_record_of_another_release_is_named_before_anything_runs(interpreter, elsewhere):
+    interpreter(ANSWER)
+    path = sweep.path_of("other", "v6.3.2", Cell("discrete", 100, "default"))
+    path.parent.mkdir(parents=True)
+    path.write_text("[")
+    result = CliRunner().invoke(app, SWEEP)
+    assert isinstance(result.exception, BenchError)
+    assert str(path) in str(result.exception)
+    assert not (sweep.RECORDS / "box").exists()
+
+
+def test_another_machines_outcomes_stay_in_the_table(interpreter, elsewhere, monkeypatch):
+    interpreter(ANSWER)
+    keep("v6.3.2", outcome(CELL, outcome="failed", reason="on box"))
+    keep("v6.4.0", outcome(CELL, outcome="failed", reason="on box"))
+    monkeypatch.setenv("BENCH_MACHINE", "other")
+    assert CliRunner().invoke(app, SWEEP).exit_code == 0
+    releases = compatibility.read(compatibility.TABLE)["releases"]
+    assert releases["v6.3.2"]["models"]["ppca (n=500)"]["pymc-c"]["reason"] == "on box"
+    assert set(releases["v6.4.0"]["models"]) == {"discrete (n=100)", "ppca (n=500)"}
+
+
+def test_of_two_machines_outcomes_the_later_one_counts():
+    for machine, started in (("a", "2026-11-02"), ("b", "2026-11-01")):
+        path = sweep.path_of(machine, "v6.4.0", CELL)
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps([{**outcome(CELL, outcome="failed", reason=machine), "started": started}]))
+    cell = compatibility.table(sweep.RECORDS)["releases"]["v6.4.0"]["models"]["ppca (n=500)"]["pymc-c"]
+    assert cell["reason"] == "a"
+
+
+def test_a_sweep_that_is_interrupted_before_its_first_outcome_writes_no_table(elsewhere, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "sweep_stack", interrupted)
+    result = CliRunner().invoke(app, SWEEP)
+    assert result.exit_code == 130
+    assert not compatibility.TABLE.exists()
+    assert not compatibility.DOCUMENT.exists()
 
 
 def test_a_release_without_a_lock_does_not_keep_the_others_from_being_swept(interpreter, elsewhere):
@@ -228,6 +307,7 @@ def test_the_change_of_a_stack_against_the_one_before_is_one_command():
     result = CliRunner().invoke(app, ["stacks", "diff", "v6.4.0"])
     assert "v6.3.2 → v6.4.0" in result.output
     assert "pymc 6.3.2 → 6.4.0" in result.output
+    assert "no package differs" in CliRunner().invoke(app, ["stacks", "diff", "v6.4.0", "v6.4.0"]).output
 
 
 # The table
@@ -248,16 +328,17 @@ def test_the_page_shows_outcomes_reasons_once_and_what_the_release_picks():
         "default_linker": "NumbaLinker",
         "fast_run_linker": "NumbaLinker",
     }
-    broken = {"outcome": "failed", "reason": "TypeError: kernel() got `progress_bar` (blackjax 1.7.1)"}
+    broken = {"outcome": "failed", "reason": "TypeError: kernel() got `progress_bar` (pymc 6.4.0, blackjax 1.7.1)"}
+    also_broken = {"outcome": "failed", "reason": "TypeError: kernel() got `progress_bar` (pymc 5.9.0, blackjax 1.6)"}
     only_choice = {**resolved, "sampler": "pymc"}
     keep("v6.4.0", outcome(Cell("discrete", 100, "default"), **OK, resolved=only_choice))
     keep("v6.4.0", outcome(Cell("ppca", 500, "default"), **OK, resolved=resolved), outcome(OTHER, **broken))
-    keep("v5.9.0", outcome(OTHER, **broken), outcome(CELL, outcome="unsupported", reason="none"))
+    keep("v5.9.0", outcome(OTHER, **also_broken), outcome(CELL, outcome="unsupported", reason="none"))
     keep("v5.9.1", outcome(CELL, outcome="invalid", reason="by chance"))
     confirmed = sweep.path_of("box", "v5.9.1", CELL)
     confirmed.write_text(json.dumps([*json.loads(confirmed.read_text()), outcome(CELL, **OK)]))
     keep("v6.10.0", outcome(OTHER, outcome="invalid", reason="<script> | pipe"))
-    document = compatibility.table(sweep.RECORDS / "box")
+    document = compatibility.table(sweep.RECORDS)
     assert list(document["releases"]) == ["v5.9.0", "v5.9.1", "v6.4.0", "v6.10.0"]
     page = compatibility.page(document, ["default", "pymc-c", "blackjax"])
     assert "| v6.4.0 | nutpie | Numba | Numba |" in page
@@ -266,7 +347,18 @@ def test_the_page_shows_outcomes_reasons_once_and_what_the_release_picks():
     assert "1. \\<script\\> \\| pipe" in page
     assert "| v5.9.1 |   | ok (3) |   |" in page
     assert "3. in another trial: by chance" in page
-    assert page.count("blackjax 1.7.1") == 1
+    assert (
+        "2. TypeError: kernel() got \\`progress\\_bar\\`<br>with pymc 6.4.0, blackjax 1.7.1<br>with pymc 5.9.0" in page
+    )
+
+
+def test_a_reason_within_a_reason_is_one_note_for_all_versions():
+    lost = "a process died; it had warned (ConnectionResetError: reset (pymc {}, jax 0.8))"
+    keep("v5.26.0", outcome(CELL, outcome="failed", reason=lost.format("5.26.0")))
+    keep("v5.27.0", outcome(CELL, outcome="failed", reason=lost.format("5.27.0")))
+    page = compatibility.page(compatibility.table(sweep.RECORDS), ["pymc-c"])
+    assert "1. a process died; it had warned (ConnectionResetError: reset)<br>with pymc 5.27.0, jax 0.8<br>" in page
+    assert "\n2. " not in page
 
 
 def test_a_table_of_another_schema_is_refused_with_the_next_step(elsewhere):
