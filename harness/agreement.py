@@ -45,7 +45,7 @@ def different(records: Iterable[Record]) -> list[Record]:
     seen, kept = set(), []
     for record in records:
         # Draws that never move have no standard error; the gate has called them invalid by then.
-        if not record.diagnostics or not all(d.mcse_mean for d in record.diagnostics.values()):
+        if not record.diagnostics or not all(d.mcse_mean and d.sd for d in record.diagnostics.values()):
             continue
         s = record.settings
         key = (s.model, s.n, s.backend, *(round(d.mean / d.exact_sd, 4) for d in record.diagnostics.values()))
@@ -56,15 +56,18 @@ def different(records: Iterable[Record]) -> list[Record]:
 
 
 def agreement(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, Pooled]]:
-    """By (model with its size, backend): the pooled bias of each estimand."""
+    """By (model with its size, backend): the pooled bias of each estimand that all of its trials have."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in different(records):
         s = record.settings
         groups.setdefault((f"{s.model} (n={s.n})", s.backend), []).append(record)
-    return {
-        key: {name: pooled([_estimate(record.diagnostics[name]) for record in group]) for name in group[0].diagnostics}
-        for key, group in groups.items()
-    }
+    found = {}
+    for key, group in groups.items():
+        shared = set.intersection(*(set(record.diagnostics) for record in group))
+        names = [name for name in group[0].diagnostics if name in shared]
+        if names:
+            found[key] = {name: pooled([_estimate(record.diagnostics[name]) for record in group]) for name in names}
+    return found
 
 
 def _estimate(d: Diagnostics) -> tuple[float, float, float, float]:

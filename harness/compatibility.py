@@ -10,16 +10,19 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from harness.environments import ROOT
 from harness.errors import BenchError
-from harness.records import Record, read_records
+from harness.records import Name, Outcome, Record, Text, read_records
 
 TABLE = ROOT / "results" / "compatibility.json"
 DOCUMENT = ROOT / "docs" / "compatibility.md"
 
 # What PyTensor calls them, and what they are.
-_LINKERS = {"VMLinker": "C", "CLinker": "C", "NumbaLinker": "Numba", "numba": "Numba", "JAXLinker": "JAX", "jax": "JAX"}
+LINKERS = {"VMLinker": "C", "CLinker": "C", "NumbaLinker": "Numba", "numba": "Numba", "JAXLinker": "JAX", "jax": "JAX"}
 
 _HEAD = """# Compatibility
 
@@ -97,15 +100,34 @@ def write(document: Mapping, backends: Sequence[str]) -> None:
         part.replace(path)
 
 
+class _Cell(BaseModel):
+    outcome: Outcome
+    reason: Text | None = None
+
+
+class _Release(BaseModel):
+    default_sampler: Text | None = None
+    default_linker: Text | None = None
+    fast_run_linker: Text | None = None
+    models: dict[Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,60} \(n=\d{1,12}\)$")], dict[Name, _Cell]]
+
+
+class _Table(BaseModel):
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    releases: dict[Annotated[str, StringConstraints(pattern=r"^v\d+(\.\d+)*$")], _Release]
+
+
 def read(path: Path = TABLE) -> dict:
     """The kept table. Raises BenchError when it is not one."""
     try:
-        document = json.loads(path.read_text())
-        if document["schema"] != 1:
-            raise ValueError(f"schema {document['schema']}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"{path} is no compatibility table ({error}): make it again with `bench sweep`.") from error
-    return document
+        return _Table.model_validate_json(path.read_bytes()).model_dump(by_alias=True)
+    except (OSError, ValueError, RecursionError) as error:
+        problem = (
+            "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:1])
+            if isinstance(error, ValidationError)
+            else str(error)
+        )
+        raise BenchError(f"{path} is no compatibility table ({problem}): make it again with `bench sweep`.") from error
 
 
 def page(document: Mapping, backends: Sequence[str]) -> str:
@@ -152,7 +174,7 @@ class _Notes:
 def _defaults(releases: Mapping) -> str:
     keys = ("default_sampler", "default_linker", "fast_run_linker")
     rows = [
-        [tag, *(_LINKERS.get(release[key], release[key] or "?") for key in keys)] for tag, release in releases.items()
+        [tag, *(LINKERS.get(release[key], release[key] or "?") for key in keys)] for tag, release in releases.items()
     ]
     title = "## What `pm.sample()` picks, and what `fast_run` means\n"
     return f"{title}\n{_rows(['release', 'default sampler', 'its linker', 'linker of fast_run'], rows)}"

@@ -10,12 +10,38 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from harness.errors import BenchError
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=60)]
+"""Of a model or a backend: it becomes part of file names and addresses."""
+_LONGEST_REASON = 2000
+
+
+def _shown(text: object) -> object:
+    """Text that a page, a feed and a terminal can show: without control characters, and not endless."""
+    if not isinstance(text, str):
+        return text
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + " …"
+
+
+Text = Annotated[str, BeforeValidator(_shown)]
+# Bounds that no measurement comes near: beyond them a file is damaged, and would damage what is computed from it.
+Seconds = Annotated[float, Field(gt=0, lt=1e9)]
+Count = Annotated[int, Field(ge=0, lt=10**15)]
 Outcome = Literal["ok", "unsupported", "failed", "invalid"]
 
 
@@ -27,25 +53,55 @@ class _Document(BaseModel):
 class Settings(_Document):
     """What the trial was asked to do."""
 
-    model: str
-    n: int
-    backend: str
+    model: Name
+    n: Annotated[int, Field(gt=0, lt=10**12)]
+    backend: Name
+    tune: int | None = None
+    draws: int | None = None
+    chains: int | None = None
+    seed: int | None = None
 
 
 class Clocks(_Document):
     """Wall-clock seconds of the parts of a trial."""
 
-    setup_wall_seconds: float
-    sampling_wall_seconds: float
-    call_wall_seconds: float
+    setup_wall_seconds: Seconds
+    sampling_wall_seconds: Seconds
+    call_wall_seconds: Seconds
+    import_wall_seconds: float | None = None
+    build_wall_seconds: float | None = None
+    prepare_wall_seconds: float | None = None
+    compile_while_drawing_wall_seconds: float | None = None
+    finish_wall_seconds: float | None = None
+    total_wall_seconds: float | None = None
 
 
 class Counters(_Document):
     """Exact counts; None where the sampler does not report."""
 
-    gradients_tuning: int | None = None
-    gradients_drawing: int | None = None
-    divergences: int | None = None
+    gradients_tuning: Count | None = None
+    gradients_drawing: Count | None = None
+    divergences: Count | None = None
+
+
+class Graph(_Document):
+    """Exact counts of the rewritten log-density graph; None where it could not be counted."""
+
+    nodes: Count | None = None
+    replacements: Count | None = None
+
+
+class Provenance(_Document):
+    """Where the trial ran, and by which code."""
+
+    suite_commit: str | None = None
+    machine: str | None = None
+    python: str | None = None
+    cpu_model: str | None = None
+    cpu_count: int | None = None
+    memory_mib: int | None = None
+    device: str | None = None
+    environment: dict[str, str] = {}
 
 
 class Diagnostics(_Document):
@@ -54,8 +110,9 @@ class Diagnostics(_Document):
     mean: float
     sd: float
     exact_mean: float
-    exact_sd: float
+    exact_sd: Annotated[float, Field(gt=0)]
     mcse_mean: float | None = None
+    z_mean: float | None = None
 
 
 class Resolved(_Document):
@@ -72,6 +129,7 @@ class Control(_Document):
 
     drift: float
     contaminated: bool
+    before: dict[str, float] = {}
 
 
 class Record(_Document):
@@ -82,18 +140,20 @@ class Record(_Document):
     started: str
     settings: Settings
     outcome: Outcome
-    reason: str | None = None
+    reason: Text | None = None
     lock_sha256: str | None = None
     protocol: int | None = None
     clocks: Clocks | None = None
     counters: Counters | None = None
-    effective_draws: float | None = None
-    peak_memory_mib: float | None = None
+    effective_draws: Annotated[float, Field(ge=0, lt=1e12)] | None = None
+    peak_memory_mib: Annotated[float, Field(gt=0, lt=1e9)] | None = None
     trial_wall_seconds: float = 0.0
     draws_sha256: str | None = None
     resolved: Resolved | None = None
     diagnostics: dict[str, Diagnostics] | None = None
     control: Control | None = None
+    graph: Graph | None = None
+    provenance: Provenance | None = None
 
     @model_validator(mode="after")
     def _says_what_its_outcome_needs(self) -> Self:
@@ -159,13 +219,17 @@ def read_records(path: Path, measurement: bool = True) -> tuple[Record, ...]:
     try:
         documents = json.loads(path.read_text())
         for document in documents:
+            if isinstance(document, dict) and document.get("schema", 1) != 1:
+                raise ValueError(f"schema {document['schema']!r} is not known to this version")
             document["schema_version"] = document.pop("schema", None)
         records = tuple(_RECORDS.validate_python(documents))
         if not records:
             raise ValueError("there is none in it")
         if measurement and [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
             raise ValueError("a measurement is a cold trial and warm ones")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        if measurement and len({r.settings for r in records}) > 1:
+            raise ValueError("the trials of a measurement have the same settings")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BenchError(
             f"{path} is not a list of records ({problem}): restore it with `git checkout -- {path}`, or delete it "
@@ -192,5 +256,8 @@ def read_measurements(records: Path, machine: str, tag: str) -> tuple[list[Measu
             damaged.append(str(error))
             continue
         settings = trials[0].settings
+        if path.stem != f"{settings.model}-{settings.n}-{settings.backend}":
+            damaged.append(f"{path} is not named for what it holds: rename it, or delete it.")
+            continue
         found.append(Measurement(tag, settings.model, settings.n, settings.backend, trials))
     return found, damaged

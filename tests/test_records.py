@@ -67,6 +67,16 @@ DAMAGE = {
     "a clock that is not a number": json.dumps(
         [record(clocks=record()["clocks"] | {"setup_wall_seconds": float("nan")})]
     ),
+    "a clock that runs backwards": json.dumps([record(clocks=record()["clocks"] | {"setup_wall_seconds": -1.0})]),
+    "a clock that stands still": json.dumps([record(clocks=record()["clocks"] | {"sampling_wall_seconds": 0})]),
+    "a clock beyond all clocks": json.dumps([record(clocks=record()["clocks"] | {"call_wall_seconds": 1e308})]),
+    "memory of nothing": json.dumps([record(peak_memory_mib=0)]),
+    "a count beyond all counts": json.dumps([record(counters={"gradients_tuning": 10**400})]),
+    "a size of nothing": json.dumps([record(settings=record()["settings"] | {"n": 0})]),
+    "brackets without end": "[" * 100_000,
+    "trials of different settings": json.dumps(
+        [record(), record("warm", settings=record()["settings"] | {"draws": 9})]
+    ),
     "a failure without a reason": json.dumps([record(outcome="failed", reason=None)]),
     "a warm trial first": json.dumps([record("warm")]),
     "settings lost": json.dumps([{k: v for k, v in record().items() if k != "settings"}]),
@@ -84,11 +94,33 @@ def test_a_damaged_file_is_named_with_the_next_step(tmp_path, damage):
 
 
 def test_a_damaged_file_does_not_hide_the_others(tmp_path):
-    write(tmp_path, "v6.4.0", "good", [record()])
+    write(tmp_path, "v6.4.0", "ppca-500-pymc-c", [record()])
     write(tmp_path, "v6.4.0", "bad", []).write_text("{")
     found, damaged = read_measurements(tmp_path, "box", "v6.4.0")
     assert [m.backend for m in found] == ["pymc-c"]
     assert len(damaged) == 1
+
+
+def test_a_file_that_holds_something_else_than_its_name_says_is_not_read(tmp_path):
+    path = write(tmp_path, "v6.4.0", "ppca-500-blackjax", [record()])
+    found, (sentence,) = read_measurements(tmp_path, "box", "v6.4.0")
+    assert not found
+    assert sentence == f"{path} is not named for what it holds: rename it, or delete it."
+
+
+@pytest.mark.parametrize("name", ["", "..", "../up", "a b", "a/b", "<b>", "-x", "x\n"])
+def test_a_name_that_could_not_be_a_file_or_an_address_is_damage(tmp_path, name):
+    path = write(tmp_path, "v6.4.0", "x", [record(settings=record()["settings"] | {"backend": name})])
+    with pytest.raises(BenchError, match="should match pattern"):
+        read_records(path)
+
+
+def test_what_a_page_could_not_show_is_taken_out_of_a_reason(tmp_path):
+    reason = "\x1b[31mred\x00\ud800" + "x" * 5000
+    path = write(tmp_path, "v6.4.0", "x", [record(outcome="failed", reason=reason)])
+    (found,) = read_records(path)
+    assert found.reason.startswith(" [31mred  xxx")
+    assert len(found.reason) < 2010
 
 
 def measurement(*records) -> Measurement:

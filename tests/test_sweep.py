@@ -363,7 +363,32 @@ def test_a_reason_within_a_reason_is_one_note_for_all_versions():
 
 def test_a_table_of_another_schema_is_refused_with_the_next_step(elsewhere):
     compatibility.TABLE.write_text('{"schema": 2, "releases": {}}')
-    with pytest.raises(BenchError, match=r"schema 2.*bench sweep"):
+    with pytest.raises(BenchError, match=r"schema: Input should be 1.*bench sweep"):
+        compatibility.read(compatibility.TABLE)
+
+
+CELL_OF_A_TABLE = {"outcome": "ok", "reason": None}
+BROKEN_TABLES = {
+    "no releases": {"schema": 1},
+    "a list": {"schema": 1, "releases": []},
+    "a release of nothing": {"schema": 1, "releases": {"v6.4.0": None}},
+    "no models": {"schema": 1, "releases": {"v6.4.0": {}}},
+    "a model without its size": {
+        "schema": 1,
+        "releases": {"v6.4.0": {"models": {"ppca": {"pymc-c": CELL_OF_A_TABLE}}}},
+    },
+    "a cell of nothing": {"schema": 1, "releases": {"v6.4.0": {"models": {"ppca (n=500)": {"pymc-c": None}}}}},
+    "an outcome of its own": {
+        "schema": 1,
+        "releases": {"v6.4.0": {"models": {"ppca (n=500)": {"pymc-c": {"outcome": "fine", "reason": None}}}}},
+    },
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_TABLES)
+def test_what_is_no_table_is_refused_with_the_next_step(elsewhere, broken):
+    compatibility.TABLE.write_text(json.dumps(BROKEN_TABLES[broken]))
+    with pytest.raises(BenchError, match=r"no compatibility table \(releases.*bench sweep"):
         compatibility.read(compatibility.TABLE)
 
 
