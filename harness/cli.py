@@ -102,7 +102,7 @@ def run_command(
         raise BenchError("Nothing was measured: no trial gave a valid answer; the reasons are above.")
     if not published:
         raise BenchError("asv could not publish the site: what it said is above; the results are kept.")
-    console.print("To browse the history: `.venv/bin/asv preview`, then open the address that it prints.")
+    console.print("To browse the site: `.venv/bin/asv preview`, then open the address that it prints.")
 
 
 def _summarise(machine: str, tags: list[str]) -> bool:

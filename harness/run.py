@@ -58,6 +58,15 @@ def inside() -> Mapping:
     return json.loads(answer.stdout)
 
 
+def model_data(model: str, n: int) -> Mapping | None:
+    """The data of a model, as the measured code prints them; None where it has no such model or size."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "sampling", model, "--n", str(n), "--data"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return json.loads(answer.stdout) if answer.returncode == 0 else None
+
+
 def cells(description: Mapping, small: bool, models: Iterable[str] = MODELS) -> list[Cell]:
     """The parameter sets of these models, at every size or the smallest only.
 

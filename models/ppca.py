@@ -41,9 +41,18 @@ def data(n: int) -> np.ndarray:
     That w is (-0.62, 1.46). Six decimals are kept, so that the last bit of a C library's logarithm is not data.
     """
     rng = np.random.RandomState(SEED)
-    w = rng.normal(0.0, 2.0, size=(2, 1))
+    w = _true_w(rng)
     z = rng.normal(0.0, 1.0, size=(1, n))
     return np.round(w * z + rng.normal(0.0, 1.0, size=(2, n)), 6)
+
+
+def _true_w(rng: np.random.RandomState) -> np.ndarray:
+    return rng.normal(0.0, 2.0, size=(2, 1))
+
+
+def true_axis(n: int) -> list[float]:
+    """The direction, shape (2,), along which `data(n)` was made to vary: the w that it was drawn with."""
+    return _true_w(np.random.RandomState(SEED))[:, 0].tolist()
 
 
 def build(n: int) -> pymc.Model:

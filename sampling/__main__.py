@@ -13,6 +13,8 @@ import tempfile
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+
 import models
 from sampling.backends import BACKENDS
 from sampling.measurement import warm_trials
@@ -27,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--describe", action="store_true", help="print the models, their sizes and the backends as JSON"
     )
+    parser.add_argument("--data", action="store_true", help="print the model's data as JSON")
     parser.add_argument("--n", type=int, help="number of observations; the model's smallest size when not given")
     parser.add_argument("--backend", default="default", help=f"one of {', '.join(BACKENDS)}")
     for field in fields(Settings)[3:]:
@@ -44,26 +47,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def _data(settings: Settings) -> dict:
+    """The data of a model, and the axis along which they were made to vary, where it has one."""
+    model = models.load(settings.model)
+    models.check_size(model, settings.n)
+    axis = model.true_axis(settings.n) if hasattr(model, "true_axis") else None
+    return {"data": np.asarray(model.data(settings.n)).tolist(), "true_axis": axis}
+
+
+def _description() -> dict:
+    """What there is to measure, for those outside who may not import it."""
+    loaded = {name: models.load(name) for name in models.names()}
+    return {
+        "models": {
+            name: {"sizes": m.SIZES, "discrete": m.DISCRETE, "iterations": iterations(name)}
+            for name, m in loaded.items()
+        },
+        "backends": list(BACKENDS),
+        "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
+        "protocol": PROTOCOL_VERSION,
+    }
+
+
+def main() -> int:  # noqa: PLR0911
     arguments = vars(_parser().parse_args())
-    home = arguments.pop("home")
+    home, data = arguments.pop("home"), arguments.pop("data")
     if arguments.pop("describe"):
         try:
             warm_trials(), time_limit_seconds()
         except ValueError as error:
             print(f"python -m sampling: {error}", file=sys.stderr)
             return 2
-        loaded = {name: models.load(name) for name in models.names()}
-        description = {
-            "models": {
-                name: {"sizes": m.SIZES, "discrete": m.DISCRETE, "iterations": iterations(name)}
-                for name, m in loaded.items()
-            },
-            "backends": list(BACKENDS),
-            "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
-            "protocol": PROTOCOL_VERSION,
-        }
-        print(json.dumps(description, indent=1))
+        print(json.dumps(_description(), indent=1))
         return 0
     try:
         if arguments["model"] is None:
@@ -71,6 +86,9 @@ def main() -> int:
         if arguments["n"] is None:
             arguments["n"] = models.load(arguments["model"]).SIZES[0]
         settings = Settings(**arguments)
+        if data:
+            print(json.dumps(_data(settings)))
+            return 0
         kind = "warm" if home and home.is_dir() and any(home.iterdir()) else "cold"
         with tempfile.TemporaryDirectory(prefix="home-") as temporary:
             if home:

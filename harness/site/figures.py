@@ -1,0 +1,379 @@
+"""The charts, drawn by Vega-Altair to SVG when the site is made.
+
+A drawn chart needs no script and no network in the browser: it is there with the page, prints, and is read by screen
+readers mark by mark, since each mark carries a sentence. A backend has one colour and one shape in all charts; colours
+differ for colour-blind people, too, and have darker and lighter twins in `static/style.css`, chosen by the
+attribute. It must not know where numbers come from, but from measurements.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup, escape
+
+from harness.agreement import Pooled
+from harness.metrics import Metric
+from harness.site.answers import Answer, seconds
+from harness.site.content import MachineContent
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a backend looks in every chart: its colour on light and on dark ground, and its shape (Vega's names)."""
+
+    light: str
+    dark: str
+    shape: str
+
+
+_STAR = "M0,-1L0.25,-0.3L1,-0.3L0.4,0.15L0.6,0.9L0,0.45L-0.6,0.9L-0.4,0.15L-1,-0.3L-0.25,-0.3Z"
+_BAR = "M-0.9,-0.35L0.9,-0.35L0.9,0.35L-0.9,0.35Z"
+LOOKS: Mapping[str, Look] = {
+    "default": Look("#7d7d7d", "#a8a8a8", "circle"),
+    "pymc-c": Look("#1b1f8a", "#7e95ff", "square"),
+    "pymc-numba": Look("#005feb", "#485dff", "triangle-up"),
+    "pymc-jax": Look("#418dd2", "#4ce4ff", "diamond"),
+    "nutpie-numba": Look("#04423e", "#03831b", "triangle-down"),
+    "nutpie-jax": Look("#19a05f", "#ace5cc", "triangle-right"),
+    "nutpie-jax-pytensor": Look("#d2710c", "#d3eb53", "triangle-left"),
+    "numpyro-parallel": Look("#9c0018", "#ff162d", "cross"),
+    "numpyro-vectorized": Look("#f03a4a", "#eec08b", _STAR),
+    "blackjax": Look("#a22789", "#c35eb2", _BAR),
+}
+_UNKNOWN = Look("#555555", "#bbbbbb", "circle")
+INK, MUTED, GRID = "#1f2328", "#59636e", "#d8dee4"
+"""Text, marks of no backend, and lines behind them, on light ground."""
+
+_CONFIG = {
+    "background": None,
+    "font": "sans-serif",
+    "axis": {
+        "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+        "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelLimit": 200,
+    },
+    "legend": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "labelLimit": 200, "symbolSize": 80},
+    "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
+    "view": {"stroke": None},
+}  # fmt: skip
+
+
+# Vega puts an address of its own before one that is relative, and leaves the others as they are.
+_ELSEWHERE = "https://site.invalid/"
+# Where nothing is to be seen, nothing is to be read.
+_EMPTY = re.compile(r'<g class="[^"]*" role="[^"]*" aria-roledescription="[^"]* mark container"(?:/>|></g>)')
+_ID = re.compile(r'(id="|url\(#|href="#)((?:clip|gradient)[\w-]*)')
+
+
+def look(backend: str) -> Look:
+    """The look of a backend; a grey one for those that came after this module."""
+    return LOOKS.get(backend, _UNKNOWN)
+
+
+def _backend_axis(order: Sequence[str]) -> alt.Y:
+    # Room for the longest name also in a browser whose font is wider than the one that the chart is laid out with.
+    room = 7.2 * max(map(len, order))
+    return alt.Y("backend:N", sort=order, title=None, axis=alt.Axis(domain=False, ticks=False, minExtent=room))
+
+
+def _colours(backends: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(backends), range=[look(b).light for b in backends])
+
+
+def _shapes(backends: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(backends), range=[look(b).shape for b in backends])
+
+
+def _svg(chart: alt.TopLevelMixin, name: str, says: str) -> Markup:
+    """The chart as SVG to stand in a page, where ids are to be `name`'s; a screen reader begins with what it `says`."""
+    specification = chart.to_dict(validate=False)
+    specification["config"] = _CONFIG
+    svg = vl_convert.vegalite_to_svg(specification)
+    # Vega counts its ids on from chart to chart.
+    ids = {found: i for i, found in enumerate(dict.fromkeys(found for _, found in _ID.findall(svg)))}
+    svg = _ID.sub(lambda match: f"{match[1]}{name}-{ids[match[2]]}", svg)
+    svg = _EMPTY.sub("", svg)
+    svg = svg.replace(f'xlink:href="{_ELSEWHERE}', 'xlink:href="')
+    role = f'role="graphics-document document" aria-roledescription="chart" aria-label="{escape(says)}"'
+    return Markup(svg.replace("<svg ", f"<svg {role} ", 1))
+
+
+def times(answer: Answer, name: str, root: str, paths: Mapping[str, str]) -> Markup:
+    """Bars, the fastest first: setup with warm caches and sampling until a trustworthy answer, with their 95 %
+    interval; a tick where it would end with cold caches. Marks link to `paths`, by backend."""
+    rows, totals = [], []
+    for t in answer.times:
+        says = (
+            f"{t.backend}: {seconds(t.seconds)} until 1000 effective draws, of which setup {seconds(t.setup_seconds)} "
+            f"and sampling {seconds(t.sampling_seconds)}"
+        )
+        if t.cold_setup_seconds is not None:
+            says += f"; setup with cold caches {seconds(t.cold_setup_seconds)}"
+        link = _ELSEWHERE + root + paths[t.backend]
+        for part, start, end in (
+            ("setup", 0.0, t.setup_seconds), ("sampling", t.setup_seconds, t.seconds)
+        ):  # fmt: skip
+            rows.append({"backend": t.backend, "part": part, "from": start, "to": end, "says": says, "href": link})
+        spread = math.exp(1.96 * t.error) if t.error is not None else 1.0
+        cold = t.sampling_seconds + t.cold_setup_seconds if t.cold_setup_seconds is not None else None
+        totals.append(
+            {
+                "backend": t.backend, "low": t.seconds / spread, "high": t.seconds * spread, "cold": cold, "says": says,
+                "total": seconds(t.seconds), "end": max(t.seconds * spread, cold or 0.0),
+            }
+        )  # fmt: skip
+    order = [t.backend for t in answer.times]
+    y = _backend_axis(order)
+    bars = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(height=14)
+        .encode(
+            y=y,
+            x=alt.X("from:Q", title="seconds until 1000 effective draws", axis=alt.Axis(tickCount=4)),
+            x2="to:Q",
+            color=alt.Color("backend:N", scale=_colours(order), legend=None),
+            fillOpacity=alt.FillOpacity("part:N", scale=alt.Scale(domain=["setup", "sampling"], range=[0.4, 1])).legend(
+                None
+            ),
+            description="says:N",
+            href="href:N",
+        )
+    )
+    base = alt.Chart(alt.Data(values=totals)).encode(y=y)
+    spread = base.mark_rule(color=INK, strokeWidth=1.5, aria=False).encode(x="low:Q", x2="high:Q")
+    cold = (
+        base.transform_filter("isValid(datum.cold)")
+        .mark_tick(color=INK, thickness=2, height=16, aria=False)
+        .encode(x="cold:Q")
+    )
+    text = base.mark_text(align="left", dx=6, color=INK, fontSize=12, aria=False).encode(x="end:Q", text="total:N")
+    chart = (bars + spread + cold + text).properties(width=230, height=alt.Step(24))
+    return _svg(chart, name, f"Bar chart of {answer.model} with {answer.n} observations. {answer.sentence}")
+
+
+def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[int, str], str]) -> Markup:
+    """Setup and sampling until a trustworthy answer against the model's size: a line for each backend, both axes
+    logarithmic, side by side with one scale. Points link to `paths`, by size and backend."""
+    rows = [
+        {
+            "backend": t.backend, "n": a.n, "part": part, "s": value, "href": _ELSEWHERE + root + paths[a.n, t.backend],
+            "says": f"{t.backend}, {a.n} observations: {part} {seconds(value)}",
+        }
+        for a in answers
+        for t in a.times
+        for part, value in (("setup, warm caches", t.setup_seconds), ("sampling", t.sampling_seconds))
+        if value > 0
+    ]  # fmt: skip
+    order = [b for b in LOOKS if any(r["backend"] == b for r in rows)]
+    order += sorted({r["backend"] for r in rows} - set(order))
+    all_sizes = sorted({r["n"] for r in rows})
+    padding = 1.6
+    x = alt.X(
+        "n:Q",
+        title="observations",
+        scale=alt.Scale(type="log", nice=False, domain=[all_sizes[0] / padding, all_sizes[-1] * padding]),
+        axis=alt.Axis(values=all_sizes, grid=False, format=",d"),
+    )
+    # One scale for both panels, and for a screen that shows one at a time.
+    least, most = min(r["s"] for r in rows), max(r["s"] for r in rows)
+    scale = alt.Scale(type="log", nice=False, domain=[least / 1.3, most * 1.3])
+    y = alt.Y("s:Q", title="seconds", scale=scale, axis=_log_axis(least / 1.3, most * 1.3))
+    panels = []
+    for part in ("setup, warm caches", "sampling"):
+        base = alt.Chart(alt.Data(values=[r for r in rows if r["part"] == part])).encode(
+            x=x, y=y, color=alt.Color("backend:N", scale=_colours(order), title=None)
+        )
+        lines = base.mark_line(strokeWidth=1.5, aria=False)
+        points = base.mark_point(filled=True, size=70, opacity=1).encode(
+            shape=alt.Shape("backend:N", scale=_shapes(order), title=None), description="says:N", href="href:N"
+        )
+        panels.append(
+            (lines + points).properties(
+                width=135, height=200, title=alt.TitleParams(part, fontSize=12, color=INK, fontWeight="normal")
+            )
+        )
+    legend = alt.Legend(orient="bottom", columns=2, columnPadding=28)
+    chart = alt.hconcat(*panels).resolve_scale(color="shared", shape="shared")
+    for panel in chart.hconcat:
+        for layer in panel.layer:
+            for channel in ("color", "shape"):
+                if layer.encoding[channel] is not alt.Undefined:
+                    layer.encoding[channel].legend = legend
+    return _svg(chart, name, f"Setup and sampling seconds of {answers[0].model} against its number of observations")
+
+
+def _log_axis(low: float, high: float) -> alt.Axis:
+    """Ticks at 1, 2 and 5 times powers of ten, fewer where they would crowd."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        values = [s * 10.0**p for p in powers for s in steps if low <= s * 10.0**p <= high]
+        if len(values) <= 7:
+            break
+    return alt.Axis(values=values, format="~g")
+
+
+def history(content: MachineContent, model: str, n: int, metric: Metric, name: str, root: str) -> Markup | None:
+    """A panel for each backend, one metric over all measured releases, with shared axes. A release without a number is
+    a gap, and a cross where it failed. None where there is no number at all."""
+    tags = content.tags
+    rows, gaps = [], []
+    for tag in tags:
+        for key in content.order(content.cells[tag]):
+            if key[:2] != (model, n):
+                continue
+            m = content.cells[tag][key]
+            values = metric.samples(m)
+            link = _ELSEWHERE + root + content.path(m)
+            if values:
+                value = median(values)
+                says = f"{m.backend}, PyMC {tag[1:]}: {metric.title.lower()} {value:,.3g} {metric.unit}"
+                rows.append({"backend": m.backend, "tag": tag[1:], "value": value, "says": says, "href": link,
+                             "run": _run(tags, content, key, metric, tag)})  # fmt: skip
+            elif m.outcome in ("failed", "invalid"):
+                says = f"{m.backend}, PyMC {tag[1:]}: {m.outcome}: {m.reason}"
+                gaps.append({"backend": m.backend, "tag": tag[1:], "says": says, "href": link})
+    values = [r["value"] for r in rows if r["value"] > 0]
+    if not values:
+        return None
+    # A factor of four at least, lest noise look like history.
+    middle = math.sqrt(min(values) * max(values))
+    least, most = min(middle / 2, min(values) / 1.25), max(middle * 2, max(values) * 1.25)
+    present = {r["backend"] for r in (*rows, *gaps)}
+    order = [b for b in content.backends if b in present] + sorted(present - set(content.backends))
+    names = [tag[1:] for tag in tags]
+    every = max(1, math.ceil(len(names) / 5))
+    x = alt.X(
+        "tag:O",
+        sort=names,
+        scale=alt.Scale(domain=names),
+        title=None,
+        axis=alt.Axis(values=names[::-every][::-1], labelAngle=-45, labelFontSize=11),
+    )
+    y = alt.Y(
+        "value:Q",
+        title=None,
+        scale=alt.Scale(type="log", nice=False, domain=[least, most]),
+        axis=_log_axis(least, most),
+    )
+    base = alt.Chart().encode(x=x)
+    numbers = base.transform_filter("isValid(datum.value)").encode(
+        y=y, color=alt.Color("backend:N", scale=_colours(order), legend=None)
+    )
+    lines = numbers.mark_line(strokeWidth=1.5, aria=False).encode(detail="run:N")
+    points = numbers.mark_point(filled=True, size=40, opacity=1).encode(
+        shape=alt.Shape("backend:N", scale=_shapes(order), legend=None), description="says:N", href="href:N"
+    )
+    failed = (
+        base.transform_filter("!isValid(datum.value)")
+        .mark_point(shape="M-1,-1L1,1M1,-1L-1,1", size=40, stroke=INK, strokeWidth=1.5)
+        .encode(y=alt.value(6), description="says:N", href="href:N")
+    )
+    panel = alt.layer(lines, points, failed, data=alt.Data(values=[*rows, *gaps])).properties(width=140, height=84)
+    header = alt.Header(labelAnchor="start", labelPadding=3)
+    chart = panel.facet(facet=alt.Facet("backend:N", sort=order, title=None, header=header), columns=2, spacing=14)
+    return _svg(chart, name, f"{metric.title} of {model}, {n} observations, by release, a panel for each backend")
+
+
+def _run(tags: Sequence[str], content: MachineContent, key, metric: Metric, tag: str) -> str:
+    """The first release of the unbroken run of numbers that `tag` is in: lines do not cross a gap."""
+    start = tag
+    for earlier in reversed(tags[: tags.index(tag)]):
+        m = content.cells[earlier].get(key)
+        if m is None or not metric.samples(m):
+            break
+        start = earlier
+    return start
+
+
+def data(points: Sequence[tuple[float, float]], axis: tuple[float, float], name: str) -> Markup:
+    """The two-dimensional PPCA data, and the line along which they were made to vary (`axis` is a direction)."""
+    reach = max(abs(v) for p in points for v in p) * 1.05
+    length = math.hypot(*axis)
+    ends = [{"x": s * reach * axis[0] / length, "y": s * reach * axis[1] / length, "k": 0} for s in (-1, 1)]
+    scale = alt.Scale(domain=[-reach, reach])
+    cloud = (
+        alt.Chart(alt.Data(values=[{"x": x, "y": y} for x, y in points]))
+        .mark_point(filled=True, size=12, opacity=0.6, color=MUTED, aria=False)
+        .encode(x=alt.X("x:Q", scale=scale, title="x₁"), y=alt.Y("y:Q", scale=scale, title="x₂"))
+    )
+    line = (
+        alt.Chart(alt.Data(values=ends))
+        .mark_line(color="#9c0018", strokeWidth=2, clip=True, aria=False)
+        .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale), order="k:Q")
+    )
+    return _svg(
+        (cloud + line).properties(width=280, height=280),
+        name,
+        f"{len(points)} simulated observations of the PPCA model and the axis along which they were made to vary",
+    )
+
+
+def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) -> Markup:
+    """The pooled bias of each backend's worst estimand, model by model, with four and a half standard errors."""
+    rows = []
+    for (model, backend), estimands in found.items():
+        estimand, pooled = max(estimands.items(), key=lambda item: abs(item[1].z))
+        rows.append(
+            {
+                "model": model, "backend": backend, "bias": pooled.bias, "low": pooled.bias - 4.5 * pooled.error,
+                "high": pooled.bias + 4.5 * pooled.error,
+                "says": f"{model}, {backend}: {estimand} is off by {pooled.bias:+.3f} posterior standard deviations, "
+                f"{pooled.z:+.1f} standard errors, over {pooled.trials} trials",
+            }
+        )  # fmt: skip
+    order = [b for b in LOOKS if any(r["backend"] == b for r in rows)]
+    panels = []
+    for model in sorted({r["model"] for r in rows}):
+        base = alt.Chart(alt.Data(values=[r for r in rows if r["model"] == model])).encode(y=_backend_axis(order))
+        zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(color=MUTED, aria=False).encode(x="at:Q")
+        bars = base.mark_rule(strokeWidth=2, aria=False).encode(
+            x=alt.X("low:Q", title="bias, posterior standard deviations", axis=alt.Axis(tickCount=4)),
+            x2="high:Q",
+            color=alt.Color("backend:N", scale=_colours(order), legend=None),
+        )
+        points = base.mark_point(filled=True, size=60, opacity=1).encode(
+            x="bias:Q",
+            color=alt.Color("backend:N", scale=_colours(order), legend=None),
+            shape=alt.Shape("backend:N", scale=_shapes(order), legend=None),
+            description="says:N",
+        )
+        title = alt.TitleParams(model, fontSize=12, color=INK, fontWeight="normal", anchor="start")
+        panels.append((zero + bars + points).properties(width=230, height=alt.Step(18), title=title))
+    return _svg(alt.vconcat(*panels), name, "Bias of all trials together against the exact posterior, with 4.5 errors")
+
+
+def control(content: MachineContent, name: str, root: str) -> Markup:
+    """How much the control workload's time changed during each trial, release by release."""
+    rows = []
+    for m in content.measurements:
+        for r in m.records:
+            if r.control:
+                says = f"PyMC {m.tag[1:]}, {m.model} n={m.n} {m.backend}, {r.kind}: ratio {r.control.drift:.2f}"
+                rows.append(
+                    {
+                        "tag": m.tag[1:], "drift": r.control.drift, "says": says, "bad": r.control.contaminated,
+                        "href": _ELSEWHERE + root + content.path(m),
+                    }
+                )  # fmt: skip
+    names = [tag[1:] for tag in content.tags]
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_tick(thickness=1.5, size=14, opacity=0.7)
+        .encode(
+            x=alt.X(
+                "drift:Q", title="control workload: slower / faster of before and after", scale=alt.Scale(zero=False)
+            ),
+            y=alt.Y("tag:O", sort=names[::-1], title="PyMC"),
+            color=alt.Color("bad:N", scale=alt.Scale(domain=[False, True], range=[MUTED, "#9c0018"]), legend=None),
+            description="says:N",
+            href="href:N",
+        )
+        .properties(width=320, height=alt.Step(20))
+    )
+    return _svg(chart, name, "Change of the control workload's time during each trial, by release")

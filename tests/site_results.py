@@ -1,0 +1,120 @@
+"""Results to make sites from: as many releases, backends and models as wanted, in the shape of the example records.
+
+The numbers are drawn, seeded, and nobody's measurement: they exist to be many, and to be changed by a test.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from harness import run
+from harness.stacks import Stack, recorded_hashes
+
+EXAMPLES = Path(__file__).with_name("records") / "v6.4.0"
+MACHINE = "box"
+
+
+def example(backend: str = "nutpie-numba") -> list[dict]:
+    """The example records of a measurement."""
+    return json.loads((EXAMPLES / f"ppca-500-{backend}.json").read_text())
+
+
+def measurement(stack: Stack, model: str, n: int, backend: str, rng: np.random.Generator, protocol: int) -> list[dict]:
+    """A cold and two warm trials, whose seconds and counts are drawn around the example's."""
+    trials = []
+    pattern = example()
+    for i in range(3):
+        trial = copy.deepcopy(pattern[min(i, len(pattern) - 1)])
+        trial |= {"kind": "warm" if i else "cold", "lock_sha256": stack.sha256, "protocol": protocol}
+        trial["settings"] |= {"model": model, "n": n, "backend": backend}
+        for name in trial["clocks"]:
+            trial["clocks"][name] = abs(trial["clocks"][name] or 0.1) * float(rng.lognormal(0, 0.02))
+        trials.append(trial)
+    return trials
+
+
+def failed(stack: Stack, model: str, n: int, backend: str, reason: str, protocol: int) -> list[dict]:
+    """A trial that failed for this reason."""
+    trial = {k: v for k, v in example()[0].items() if k in ("schema", "kind", "started", "settings")}
+    trial["settings"] = {**trial["settings"], "model": model, "n": n, "backend": backend}
+    return [{**trial, "outcome": "failed", "reason": reason, "lock_sha256": stack.sha256, "protocol": protocol}]
+
+
+def write_records(folder: Path, tag: str, documents: list[dict], machine: str = MACHINE) -> Path:
+    """Keep the records of a measurement where the results keep them."""
+    s = documents[0]["settings"]
+    path = folder / "records" / machine / tag / f"{s['model']}-{s['n']}-{s['backend']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(documents))
+    return path
+
+
+def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int, str]], machine: str = MACHINE) -> None:
+    """Records and asv's results of these parameter sets in all of these stacks, with asv's list of benchmarks."""
+    protocol = run.inside()["protocol"]
+    rng = np.random.default_rng(4)
+    kept: dict[str, dict] = {}
+    for stack in stacks:
+        kept[stack.tag] = {cell: measurement(stack, *cell, rng, protocol) for cell in cells}
+        for documents in kept[stack.tag].values():
+            write_records(folder, stack.tag, documents, machine)
+    write_asv(folder, kept, machine)
+
+
+def write_asv(folder: Path, kept: Mapping[str, Mapping], machine: str = MACHINE) -> None:
+    """asv's results of what is kept: the list of benchmarks, the machine, and a file for each stack."""
+    description = run.inside()
+    asv = folder / "asv" / machine
+    asv.mkdir(parents=True, exist_ok=True)
+    facts = {"machine": machine, "os": "Linux", "arch": "x86_64", "cpu": "a processor", "num_cpu": "2", "ram": "24 GiB"}
+    (asv / "machine.json").write_text(json.dumps({**facts, "version": 1}))
+    metrics = {
+        "CompileSetup.track_cold_setup": lambda t: t["clocks"]["setup_wall_seconds"],
+        "CompileSetup.track_warm_setup": lambda t: t["clocks"]["setup_wall_seconds"],
+        "CompileSetup.track_graph_nodes": lambda t: t["graph"]["nodes"],
+        "CompileSetup.track_rewrites": lambda t: t["graph"]["replacements"],
+        "Sampling.track_wall": lambda t: t["clocks"]["call_wall_seconds"],
+        "Sampling.track_sampling": lambda t: t["clocks"]["sampling_wall_seconds"],
+        "Sampling.track_seconds_per_1000_effective_draws": lambda t: t["clocks"]["sampling_wall_seconds"] * 4,
+        "Sampling.track_gradients_per_effective_draw": lambda t: t["counters"]["gradients_drawing"] / 250,
+        "Sampling.track_peak_memory": lambda t: t["peak_memory_mib"],
+    }
+    benchmarks = {}
+    for model, about in description["models"].items():
+        parameters = [[repr(b) for b in description["backends"]], [str(n) for n in about["sizes"]]]
+        for metric in metrics:
+            name = f"{model}.{metric}"
+            benchmarks[name] = {
+                "name": name, "code": "", "params": parameters, "param_names": ["backend", "n"], "type": "track",
+                "unit": "seconds", "version": str(description["protocol"]), "timeout": 60,
+            }  # fmt: skip
+    (folder / "asv" / "benchmarks.json").write_text(json.dumps({**benchmarks, "version": 2}))
+    columns = ["result", "params", "version", "started_at", "duration"]
+    for tag, cells in kept.items():
+        commit, results = recorded_hashes()[tag], {}
+        for name, benchmark in benchmarks.items():
+            model, _, metric = name.partition(".")
+            values = []
+            for backend in description["backends"]:
+                for n in description["models"][model]["sizes"]:
+                    trials = cells.get((model, n, backend))
+                    ok = trials and trials[0]["outcome"] == "ok"
+                    values.append(float(np.median([metrics[metric](t) for t in trials])) if ok else None)
+            if any(v is not None for v in values):
+                results[name] = [values, benchmark["params"], benchmark["version"], 1795404363894, 1.0]
+        document = {
+            "commit_hash": commit, "env_name": "stack-py3.12", "date": 1793551962000, "params": facts, "python": "3.12",
+            "requirements": {}, "env_vars": {}, "result_columns": columns, "results": results, "durations": {},
+            "version": 2,
+        }  # fmt: skip
+        (asv / f"{commit[:8]}-stack-py3.12.json").write_text(json.dumps(document))
+
+
+def example_for(stack: Stack, backend: str, protocol: int) -> list[dict]:
+    """Valid records of `ppca`, n=500, of a backend in a stack."""
+    return measurement(stack, "ppca", 500, backend, np.random.default_rng(7), protocol)

@@ -1,0 +1,208 @@
+"""The winner is named when it is one, and not when noise may have made it; advice is judged by the same rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.changes import Noise
+from harness.records import Measurement, Record
+from harness.site import guidance
+from harness.site.answers import answer, seconds
+from harness.site.content import MachineContent
+from harness.stacks import load_stacks
+
+NOISE = Noise(speed=0.05, trials=50, effective_draws=0.15, seeds=400)
+BACKENDS = ("default", "pymc-c", "pymc-numba", "nutpie-numba", "nutpie-jax", "numpyro-parallel", "blackjax")
+
+
+def measurement(tag, model, n, backend, setup=1.0, sampling=1.0, effective=1000.0, outcome="ok", reason="why"):
+    """A measurement in which 1000 effective draws take `1000 * sampling / effective` seconds."""
+    document = {
+        "schema_version": 1, "started": "2026-11-01T00:00:00+00:00", "outcome": outcome, "reason": reason,
+        "settings": {"model": model, "n": n, "backend": backend}, "effective_draws": effective,
+        "clocks": {"setup_wall_seconds": setup, "sampling_wall_seconds": sampling, "call_wall_seconds": 1.0},
+    }  # fmt: skip
+    cold = document | {"kind": "cold", "clocks": document["clocks"] | {"setup_wall_seconds": 3 * setup}}
+    kinds = [cold, document | {"kind": "warm"}]
+    return Measurement(tag, model, n, backend, tuple(Record.model_validate(d) for d in kinds))
+
+
+def content(*measurements, noise=NOISE, table=None) -> MachineContent:
+    cells: dict = {}
+    for m in measurements:
+        cells.setdefault(m.tag, {})[m.model, m.n, m.backend] = m
+    found = MachineContent("box", load_stacks(), BACKENDS, cells, (), table or {"releases": {}})
+    found.__dict__["noise"] = noise
+    return found
+
+
+def ppca(backend, tag="v6.4.0", n=500, **numbers):
+    return measurement(tag, "ppca", n, backend, **numbers)
+
+
+def test_the_time_is_warm_setup_and_sampling_until_a_thousand_effective_draws():
+    (time,) = answer(content(ppca("pymc-c", setup=2.0, sampling=3.0, effective=500.0)), "ppca", 500).times
+    assert (time.setup_seconds, time.sampling_seconds, time.seconds) == (2.0, 6.0, 8.0)
+    assert time.cold_setup_seconds == 6.0
+
+
+def test_a_clear_winner_is_named_with_its_lead_and_an_interval():
+    found = answer(content(ppca("pymc-c", sampling=30.0), ppca("nutpie-numba", sampling=4.0)), "ppca", 500)
+    assert [t.backend for t in found.winners] == ["nutpie-numba"]
+    assert found.sentence.startswith("nutpie-numba is fastest, 5 s: pymc-c, the next, took 6.2 times (")
+
+
+def test_what_noise_explains_is_said_not_to_be_known():
+    found = answer(content(ppca("pymc-c", sampling=4.2), ppca("nutpie-numba", sampling=4.0)), "ppca", 500)
+    assert "It cannot be told which of nutpie-numba or pymc-c is fastest (5 s to 5.2 s)" in found.sentence
+
+
+def test_of_ten_that_are_the_same_one_is_called_slower_in_about_one_case_of_twenty_and_none_the_winner():
+    rng = np.random.default_rng(3)
+    slower = named = 0
+    for _ in range(600):
+        same = [
+            ppca(b, setup=0.01, sampling=10 * rng.lognormal(0, 0.05), effective=1000 * rng.lognormal(0, 0.15))
+            for b in (*BACKENDS, "pymc-jax", "nutpie-jax-pytensor", "numpyro-vectorized")
+        ]
+        winners = len(answer(content(*same), "ppca", 500).winners)
+        slower += winners < 10
+        named += winners == 1
+    assert slower < 0.08 * 600
+    assert named == 0
+
+
+def test_the_noise_of_a_samplers_own_effective_draws_is_used_where_it_is_known():
+    steady = Noise(0.05, 50, 0.15, 400, of_sampler={("ppca", 500, b): 0.02 for b in ("pymc-c", "nutpie-numba")})
+    pair = [ppca("pymc-c", sampling=5.6), ppca("nutpie-numba", sampling=4.0)]
+    assert len(answer(content(*pair), "ppca", 500).winners) == 2
+    assert len(answer(content(*pair, noise=steady), "ppca", 500).winners) == 1
+
+
+def test_a_newer_release_in_which_all_failed_is_named():
+    found = answer(content(ppca("pymc-c", tag="v6.3.2"), ppca("pymc-c", outcome="failed")), "ppca", 500)
+    assert found.newer == ("v6.4.0",)
+
+
+def test_without_a_sweep_the_least_time_is_told_and_that_it_may_be_chance():
+    unknown = Noise(0.05, 50, None, 0)
+    found = answer(content(ppca("pymc-c", sampling=9.0), ppca("nutpie-numba"), noise=unknown), "ppca", 500)
+    assert "cannot be told: no sweep" in found.sentence
+
+
+def test_failures_are_no_winners_and_are_listed():
+    found = answer(content(ppca("pymc-c"), ppca("blackjax", outcome="failed")), "ppca", 500)
+    assert found.sentence.startswith("pymc-c is the only backend that gave a valid answer")
+    assert [m.backend for m in found.without] == ["blackjax"]
+    assert answer(content(ppca("blackjax", outcome="failed")), "ppca", 500) is None
+    assert answer(content(ppca("blackjax", outcome="failed")), "ppca", 500, "v6.4.0").sentence.startswith("No backend")
+
+
+def test_the_newest_release_that_has_an_answer_is_told():
+    found = answer(content(ppca("pymc-c", tag="v6.3.2"), ppca("pymc-c", outcome="failed")), "ppca", 500)
+    assert found.tag == "v6.3.2"
+
+
+@pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234 s"), (12.345, "12.3 s"), (0.01234, "0.0123 s")])
+def test_seconds_have_three_digits(value, text):
+    assert seconds(value) == text
+
+
+# Advice
+
+
+def judged(content, name):
+    return next(j for j in guidance.judge(content) if j.name == name)
+
+
+def test_numpyro_for_small_models_holds_where_it_alone_is_the_fastest():
+    found = judged(content(ppca("numpyro-parallel"), ppca("pymc-c", sampling=40.0)), "small")
+    assert (found.verdict, found.since, found.oldest) == (guidance.HOLDS, "v6.4.0", True)
+    assert "ppca n=500: numpyro-parallel is first with 2 s" in found.evidence
+
+
+def test_an_advice_that_noise_may_have_made_cannot_be_told():
+    found = judged(content(ppca("numpyro-parallel", sampling=4.0), ppca("pymc-c", sampling=4.2)), "small")
+    assert found.verdict == guidance.CANNOT_TELL
+
+
+def test_numpyro_for_small_models_fails_where_it_is_clearly_beaten():
+    assert judged(content(ppca("numpyro-parallel", sampling=40.0), ppca("pymc-c")), "small").verdict == guidance.FAILS
+
+
+def test_what_was_not_measured_cannot_be_told():
+    found = content(ppca("numpyro-parallel"), ppca("pymc-c"))
+    assert judged(found, "large").verdict == guidance.CANNOT_TELL
+    very_large = judged(found, "very-large")
+    assert very_large.verdict == guidance.CANNOT_TELL
+    assert "the largest model that was has 500" in very_large.evidence
+
+
+def test_a_verdict_is_told_with_the_release_since_which_it_is_so():
+    def both(tag, slow):
+        return [ppca("nutpie-numba", tag, n=5000, sampling=slow), ppca("pymc-c", tag, n=5000, sampling=40.0)]
+
+    found = judged(content(*both("v6.1.0", 400.0), *both("v6.3.2", 4.0), *both("v6.4.0", 4.0)), "large")
+    assert (found.verdict, found.since, found.oldest) == (guidance.HOLDS, "v6.3.2", False)
+
+
+def test_a_release_of_which_little_was_measured_takes_no_verdict_back():
+    old = [ppca("numpyro-parallel", "v6.3.2"), ppca("pymc-c", "v6.3.2", sampling=40.0)]
+    found = judged(content(*old, measurement("v6.4.0", "eight_schools", 8, "pymc-c")), "small")
+    assert (found.verdict, found.tag) == (guidance.HOLDS, "v6.3.2")
+
+
+def test_numba_is_consistent_when_it_is_never_far_from_the_fastest():
+    near = [ppca("nutpie-numba"), ppca("pymc-c"), ppca("nutpie-numba", n=5000), ppca("pymc-c", n=5000)]
+    assert judged(content(*near), "numba").verdict == guidance.HOLDS
+    assert judged(content(*near, ppca("nutpie-numba", tag="v6.3.2")), "numba").verdict == guidance.HOLDS
+    unsure = [*near[:2], ppca("nutpie-numba", n=5000, sampling=2.9), near[3]]
+    assert judged(content(*unsure), "numba").verdict == guidance.CANNOT_TELL
+    far = [*near[:2], ppca("nutpie-numba", n=5000, sampling=50.0), near[3]]
+    assert judged(content(*far), "numba").verdict == guidance.FAILS
+    assert judged(content(*near[:2]), "numba").verdict == guidance.CANNOT_TELL
+
+
+@pytest.mark.parametrize(
+    ("c", "numba", "verdict"),
+    [(40.0, 4.0, guidance.HOLDS), (4.0, 40.0, guidance.FAILS), (4.0, 4.1, guidance.CANNOT_TELL)],
+)
+def test_c_is_slower_only_where_it_clearly_is(c, numba, verdict):
+    found = judged(content(ppca("pymc-c", sampling=c), ppca("pymc-numba", sampling=numba)), "c")
+    assert found.verdict == verdict
+
+
+def release(sampler, linker, fast_run, **outcomes):
+    cells = {
+        name.replace("_", "-"): {"outcome": o, "reason": "the model has discrete ones"} for name, o in outcomes.items()
+    }
+    return {
+        "default_sampler": sampler, "default_linker": linker, "fast_run_linker": fast_run,
+        "models": {"discrete (n=100)": cells} if cells else {},
+    }  # fmt: skip
+
+
+def test_defaults_are_told_by_the_sweep_with_the_release_that_changed_them():
+    table = {
+        "releases": {
+            "v5.28.5": release("pymc", "VMLinker", "VMLinker"),
+            "v6.0.1": release("nutpie", "numba", "NumbaLinker"),
+            "v6.4.0": release("nutpie", "numba", "NumbaLinker"),
+        }
+    }
+    for name in ("fast-run", "default"):
+        found = judged(content(table=table), name)
+        assert (found.verdict, found.since) == (guidance.FAILS, "v6.0.1")
+    assert "pm.sample() took nutpie" in judged(content(table=table), "default").evidence
+
+
+def test_discrete_variables_belong_to_pymc_until_another_sampler_takes_them():
+    own = release("pymc", None, None, pymc_c="ok", nutpie_numba="unsupported")
+    assert judged(content(table={"releases": {"v6.4.0": own}}), "discrete").verdict == guidance.HOLDS
+    other = release("pymc", None, None, pymc_c="ok", nutpie_numba="ok", blackjax="unsupported")
+    assert judged(content(table={"releases": {"v6.4.0": other}}), "discrete").verdict == guidance.FAILS
+
+
+def test_nothing_measured_is_nothing_told():
+    assert {j.verdict for j in guidance.judge(content())} == {guidance.CANNOT_TELL}

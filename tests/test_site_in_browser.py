@@ -1,0 +1,248 @@
+"""The site in a real browser: it draws without an error and without asking another host, reads well aloud, and its
+links into asv's pages open the right graphs. Skipped where there is no Chromium.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from harness import run
+from harness.environments import ROOT
+from harness.stacks import get_stack, load_stacks
+from tests import site_results as make
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `.ci/run` installs one"),
+]
+TAGS = ("v6.2.0", "v6.3.2", "v6.4.0")
+CELLS = [("ppca", n, b) for n in (500, 5000) for b in ("pymc-c", "nutpie-numba", "numpyro-parallel")] + [
+    ("discrete", 100, "pymc-c")
+]
+
+
+def publish(folder: Path) -> Path:
+    """Let asv publish the results in `folder`, with a configuration of its own; gives the site's folder."""
+    text = (ROOT / "asv.conf.json").read_text()
+    text = text.replace('"results/asv"', f'"{folder}/results/asv"').replace(
+        '"html_dir": "html"', f'"html_dir": "{folder}/html"'
+    )
+    # asv reads its configuration's folder as the project: it must be the project's own.
+    config = ROOT / f".test-{os.getpid()}.conf.json"
+    config.write_text(text)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "asv", "--config", str(config), "publish", "--no-pull"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        config.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    results = folder / "results"
+    make.build(results, [get_stack(tag) for tag in TAGS], CELLS)
+    shutil.copy(ROOT / "results/compatibility.json", results)
+    shutil.copytree(ROOT / "results/sweep", results / "sweep")
+    protocol = run.inside()["protocol"]
+    for tag in TAGS[1:]:
+        make.write_records(
+            results, tag, make.failed(get_stack(tag), "ppca", 500, "blackjax", "no progress_bar", protocol)
+        )
+    return publish(folder)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address(site) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser, address) -> Iterator[Page]:
+    """A page that remembers what went wrong, and where it asked for anything."""
+    context = browser.new_context(base_url=address, viewport={"width": 1200, "height": 900})
+    found = context.new_page()
+    found.wrong = []
+    found.on("console", lambda m: m.type in ("error", "warning") and found.wrong.append(m.text))
+    found.on("pageerror", lambda e: found.wrong.append(str(e)))
+    found.on("request", lambda r: r.url.startswith((address, "data:")) or found.wrong.append(f"asked {r.url}"))
+    found.on("response", lambda r: r.status < 400 or found.wrong.append(f"{r.status} {r.url}"))
+    yield found
+    context.close()
+
+
+PAGES = ("index.html", "changes.html", "compatibility.html", "trust.html", "models/ppca.html", "models/discrete.html")
+
+
+@pytest.mark.parametrize("path", [*PAGES, "history.html", "history.html#/summarylist", "history.html#/regressions"])
+def test_a_page_loads_without_an_error_and_asks_no_other_host(page, path):
+    page.goto(path)
+    page.wait_for_load_state("networkidle")
+    assert page.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_that_keeps_anybody_out(page, path, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(path)
+    for summary in page.locator("summary").all()[:20]:
+        summary.click()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_backend_has_a_bar_of_two_parts_and_a_point_for_each_size(page):
+    page.goto("index.html")
+    assert page.locator("#ppca-500 [aria-roledescription='bar']").count() == 6
+    sizes = page.locator("figure", has_text="Setup and sampling by size")
+    assert sizes.locator("[aria-roledescription='point']").count() == 2 * 2 * 3
+
+
+def test_a_panel_shows_each_release_and_a_cross_where_it_failed(page):
+    page.goto("models/ppca.html")
+    panel = page.locator("#sampling-500")
+    assert panel.locator("[aria-roledescription='point'][aria-label^='pymc-c, PyMC 6.4.0: ']").count() == 1
+    assert panel.locator("[aria-label='blackjax, PyMC 6.4.0: failed: no progress_bar']").count() == 1
+    assert panel.locator("[aria-roledescription='point']").count() == 3 * 3 + 2
+
+
+def test_what_a_mark_says_is_shown_when_it_is_pointed_at(page):
+    page.goto("models/ppca.html")
+    page.locator("[aria-label='blackjax, PyMC 6.4.0: failed: no progress_bar']").first.hover()
+    assert page.locator("#hint").inner_text() == "blackjax, PyMC 6.4.0: failed: no progress_bar"
+    page.keyboard.press("Escape")
+    assert page.locator("#hint").is_hidden()
+
+
+def test_a_bar_can_be_reached_and_followed_by_keyboard(page):
+    page.goto("index.html")
+    link = page.locator("#ppca-500 svg a").first
+    link.focus()
+    assert "until 1000 effective draws" in page.locator("#hint").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/data/records/box/v6.4.0/ppca-500-*.json")
+
+
+def test_a_link_into_asvs_pages_opens_the_graph_of_the_same_series(page):
+    page.goto("models/ppca.html")
+    section = page.locator("#sampling-5000")
+    section.locator("summary").click()
+    section.locator("thead a", has_text="nutpie-numba").click()
+    page.wait_for_url("**/history.html#ppca.Sampling.track_sampling?**")
+    page.wait_for_selector("#main-graph canvas")
+    assert page.locator("#title").inner_text().strip() == "ppca.Sampling.track_sampling"
+    chosen = page.locator("#graphdisplay-navigation .active").all_inner_texts()
+    assert {"nutpie-numba", "5000", "box"} <= {text.strip() for text in chosen}
+    assert page.wrong == []
+
+
+def test_an_old_address_of_asvs_graph_still_leads_there(page):
+    page.goto("index.html#ppca.Sampling.track_wall?p-n=500")
+    page.wait_for_url("**/history.html#ppca.Sampling.track_wall?p-n=500")
+
+
+def test_asvs_pages_lead_back_and_sort_their_lists(page):
+    page.goto("history.html#/summarylist")
+    page.wait_for_selector("#summarylist-body table tbody tr")
+    page.locator("#summarylist-body th").nth(1).click()
+    page.get_by_role("link", name="Overview").click()
+    page.wait_for_url("**/index.html")
+    assert page.wrong == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_is_wider_than_the_screen(page, path, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_moves_while_a_page_loads(page):
+    page.add_init_script(
+        "window.moved = 0; new PerformanceObserver(l => l.getEntries().forEach(e => window.moved += e.value))"
+        ".observe({type: 'layout-shift', buffered: true})"
+    )
+    page.goto("index.html")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.moved") < 0.01
+
+
+def test_in_print_there_is_ink_on_white_and_no_navigation(page):
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto("index.html")
+    assert page.locator("header nav").is_hidden()
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(31, 35, 40)"
+
+
+def test_on_paper_nothing_is_folded_and_no_table_is_cut_off(page):
+    page.set_viewport_size({"width": 720, "height": 1000})  # A4 without its margins
+    page.goto("compatibility.html")
+    page.emulate_media(media="print")
+    assert page.locator("details").count() > 100
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_text_can_be_read_at_twice_its_size(page, path):
+    page.set_viewport_size({"width": 640, "height": 800})
+    page.goto(path)
+    page.add_style_tag(content="html { font-size: 200% } body { font-size: 2rem !important }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 640
+
+
+# At full size: 30 releases, 10 backends, 5 models, all metrics
+
+
+def test_the_first_page_of_a_large_site_is_small(tmp_path, browser):
+    about = run.inside()
+    cells = [(m, a["sizes"][0], b) for m, a in list(about["models"].items())[:5] for b in about["backends"]]
+    make.build(tmp_path / "results", load_stacks()[-30:], cells)
+    site = publish(tmp_path)
+    first = [site / "index.html", *(site / "static").glob("*")]
+    assert sum(len(gzip.compress(p.read_bytes())) for p in first) < 1_500_000
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    assert page.locator("svg [aria-roledescription='bar']").count() == 5 * 10 * 2
+    # What a browser takes to draw a page goes by this; seconds would be the test machine's.
+    assert page.locator("*").count() < 10_000
+    page.close()
