@@ -1,4 +1,4 @@
-"""Keeps what asv's benchmarks have measured: an asv plugin, loaded by asv.conf.json.
+"""Keeps what asv's benchmarks have measured: an asv plugin, loaded by asv.conf.json and asv.commits.conf.json.
 
 It tells the benchmarks where to keep their records while they run, and moves them to the results when asv saves the
 commit (`harness/unfinished.py`). asv saves nothing when it is interrupted; the records are then still there, and the
@@ -6,6 +6,7 @@ next `asv run` of that stack goes on from them. A run that saves nothing by inte
 nothing either: its records live in asv's own scratch folder.
 """
 
+import argparse
 import contextlib
 import functools
 import json
@@ -15,14 +16,16 @@ import uuid
 from pathlib import Path
 
 from asv import util
+from asv.config import Config
+from asv.environment import get_environment_class_by_name
 from asv.results import Results
 from filelock import FileLock, Timeout
 
 from harness import unfinished
+from harness.asv_environment import StackEnvironment
 from harness.environments import CACHE, ROOT, suite_commit
 from harness.errors import BenchError
 from harness.run import inside
-from harness.timeline import lock_at
 
 _MEASURING = {"run", "continuous", "find"}
 # Commands that switch the environment to another stack.
@@ -102,26 +105,43 @@ def _archive_after(save):
     @functools.wraps(save)
     def save_then_archive(self, result_dir):
         save(self, result_dir)
+        # The class is the first part of an environment's name.
+        environment = get_environment_class_by_name(self.env_name.partition("-")[0])
         try:
-            stack = lock_at(self.commit_hash)
+            stack = environment.stack_at(self.commit_hash, self.params)
+            if stack is None:
+                return
             records = Path(result_dir).parent / "records"
             unfinished.archive(stack.tag, os.environ["BENCH_RUN"], records, self.params["machine"])
+            environment.keep(stack, records / self.params["machine"] / stack.tag)
         except BenchError as error:
             raise util.UserError(str(error)) from error
 
     return save_then_archive
 
 
+def _command_line(arguments: list[str]) -> tuple[str, str]:
+    """The command and the configuration that asv was given; `--config` may stand before or after the command."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config", default="asv.conf.json")
+    parser.add_argument("--verbose", "-v", action="store_true")
+    parser.add_argument("command")
+    known, _ = parser.parse_known_args([*arguments, ""])
+    return known.command, known.config
+
+
 def _prepare(arguments: list[str]) -> None:
-    command = arguments[0] if arguments else ""
+    command, configuration = _command_line(arguments)
     sys.excepthook = _say_interrupted
     util.write_json = _write_json
     if command in _READING:
-        _check_results(ROOT / "results" / "asv")
+        # asv has made the configuration's folder its working directory.
+        _check_results(ROOT / Config.load(Path(configuration).name).results_dir)
     if command in _INSTALLING:
         _alone()
     if command not in _MEASURING:
         return
+    StackEnvironment.ends_when_not_installed = command != "find"
     try:
         # Asking the measured code what it contains also asks it about its settings: a typo must not cost results.
         inside()

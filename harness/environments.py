@@ -38,11 +38,12 @@ _TRANSPORT = re.compile(
 )
 _NO_NETWORK = re.compile(
     r"error sending request|dns error|failed to lookup|tcp connect|connection (refused|reset)|timed out"
-    r"|network (is )?unreachable|network was disabled|could not connect|client error \(connect\)"
+    r"|network (is )?unreachable|network (was|connectivity is) disabled|could not connect|client error \(connect\)"
     r"|http status server error",
     re.IGNORECASE,
 )
 _FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|os error 28\b", re.IGNORECASE)
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt): \S")
 _AS_OF = re.compile(r"^# resolved as of: (\S+)$", re.MULTILINE)
 _ASV_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==", re.MULTILINE)
 
@@ -125,14 +126,19 @@ def sync(path: Path, lock: str | Path, *extra: Path, label: str | None = None) -
             run_uv(arguments, doing)
 
 
-def install(path: Path, stack: "Stack") -> None:
+def install(path: Path, stack: "Stack", *extra: Path) -> None:
     """Make `path` a complete environment of `stack`, or leave nothing there that passes for one.
+
+    Args:
+        path: where.
+        stack: its pins are installed, and what asv needs.
+        extra: requirement files of what the lock names but no index has.
 
     Raises:
         BenchError: as `create` and `sync`.
     """
     create(path)
-    sync(path, stack.text, ASV_REQUIREMENTS, label=stack.tag)
+    sync(path, stack.text, ASV_REQUIREMENTS, *extra, label=stack.tag)
     if accelerator() and "jax" in stack.packages:
         run_uv(
             ["pip", "install", "--quiet", "--python", str(python(path)), *accelerated_jax(stack)],
@@ -269,8 +275,11 @@ def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> st
 
 
 def _reason(stderr: str) -> str:
-    """Return the innermost cause that uv gives, on one line."""
+    """Return the innermost cause that uv gives, on one line; of a build, the exception that ended it."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    exceptions = [line for line in lines if _EXCEPTION.match(line)]
+    if "build backend returned an error" in stderr and exceptions:
+        return exceptions[-1]
     lines = [line for line in lines if not line.startswith("hint:")] or ["uv gave no reason."]
     causes = [line for line in lines if line.startswith(("cause:", "Caused by:", "├─▶", "╰─▶", "error:"))]
     return re.sub(r"^(cause:|Caused by:|error:|├─▶|╰─▶)\s*", "", (causes or lines)[-1])

@@ -205,8 +205,8 @@ def resolve(release: Release) -> str:
         without = NO_NUMBA
     header = [
         f"# release: pymc {release.version}",
-        f"# uploaded: {_stamp(release.uploaded)}",
-        f"# resolved as of: {_stamp(release.uploaded + WAIT)}",
+        f"# uploaded: {stamp(release.uploaded)}",
+        f"# resolved as of: {stamp(release.uploaded + WAIT)}",
         f"# python: {environments.PYTHON}",
         f"# platform: {PLATFORM}",
     ]
@@ -369,18 +369,33 @@ def _verify_recorded(stacks: Sequence[Stack], folder: Path) -> None:
 
 def _compile(release: Release, requested: Sequence[str]) -> list[str]:
     """Return the pins that uv resolves for a release."""
-    arguments = ["pip", "compile", "-", "--quiet", "--no-annotate", "--no-header"]
+    return compile_pins(
+        [f"pymc=={release.version}", *requested],
+        release.uploaded + WAIT,
+        doing=f"PyMC {release.version} cannot be resolved",
+    )
+
+
+def compile_pins(requested: Sequence[str], as_of: datetime, doing: str, *more: str) -> list[str]:
+    """Return the pins that uv resolves for a stack's Python and platform, sorted by name.
+
+    Args:
+        requested: requirements.
+        as_of: nothing that was uploaded later is considered.
+        doing: the beginning of the error's sentence.
+        more: further arguments of `uv pip compile`.
+
+    Raises:
+        BenchError: no network, or there is no solution.
+    """
+    arguments = ["pip", "compile", "-", "--no-annotate", "--no-header"]
     arguments += ["--python", str(environments.base_python()), "--python-version", environments.PYTHON]
     arguments += ["--python-platform", PLATFORM, "--prerelease", "disallow"]
-    arguments += ["--exclude-newer", _stamp(release.uploaded + WAIT)]
+    arguments += ["--exclude-newer", stamp(as_of)]
     for package in ONLY_WHEELS:
         arguments += ["--only-binary", package]
-    output = environments.run_uv(
-        arguments,
-        doing=f"PyMC {release.version} cannot be resolved",
-        stdin="\n".join([f"pymc=={release.version}", *requested]),
-    )
-    return sorted(output.split(), key=lambda pin: pin.partition("==")[0])
+    output = environments.run_uv([*arguments, *more], doing=doing, stdin="\n".join(requested))
+    return sorted(output.splitlines(), key=lambda pin: pin.partition("==")[0])
 
 
 # Prints nothing when the import works, else the error's one line and the files of the traceback.
@@ -436,7 +451,7 @@ def _truncated(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
     """Return a moment as 2026-01-31T12:00:00Z."""
     return _truncated(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
 

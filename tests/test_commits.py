@@ -1,0 +1,549 @@
+"""Promises about measuring commits of PyMC: what moves in a stack for a commit, and asv's commands on its history.
+
+Most of them are kept with a package index of tiny wheels that says when each was uploaded, and a Git repository of a
+tiny PyMC; uv, Git and asv are the real ones. The last ones take released PyMC, as a repository of three commits.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from pypi_simple import PyPISimple
+
+from harness import commits, environments
+from harness.commits import CommitStack, move
+from harness.environments import holds
+from harness.errors import BenchError
+from harness.stacks import Stack, get_stack, parse
+
+ROOT = Path(__file__).resolve().parents[1]
+ASV = Path(sysconfig.get_path("scripts")) / "asv"
+CONFIG = ("--config", "asv.commits.conf.json")
+OTHERS = ("nutpie", "numpyro", "blackjax", "arviz")
+BENCHMARK = """\
+import importlib.metadata, os
+
+def track_digits():
+    assert os.environ["BENCH_STACK"].endswith("-v1.0")
+    assert len(os.environ["BENCH_LOCK_SHA256"]) == 64
+    return float(importlib.metadata.version("pymc").replace(".", ""))
+
+def track_pytensor():
+    return float(importlib.metadata.version("pytensor").replace(".", ""))
+"""
+# A build backend that needs nothing: it packs pymc/ and what `requires` lists.
+BACKEND = """\
+import pathlib, zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    version = pathlib.Path("version").read_text().strip()
+    info = f"pymc-{version}.dist-info"
+    requires = "".join(f"Requires-Dist: {r}\\n" for r in pathlib.Path("requires").read_text().splitlines())
+    files = {
+        "pymc/__init__.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: pymc\\nVersion: {version}\\n{requires}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    name = f"pymc-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as archive:
+        for member, content in files.items():
+            archive.writestr(member, content)
+        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\\n" for member in [*files, f"{info}/RECORD"]))
+    return name
+"""
+PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def day(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def wheel(folder: Path, name: str, version: str, requires: tuple[str, ...] = (), files: dict | None = None) -> Path:
+    """Make a wheel in a folder."""
+    info = f"{name}-{version}.dist-info"
+    lines = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    files = (files or {f"{name}/__init__.py": ""}) | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in files.items():
+            archive.writestr(member, content)
+        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
+    return path
+
+
+class Index(ThreadingHTTPServer):
+    """A package index that knows when each file was uploaded."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Pages)
+        self.folder, self.files = folder, {}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/simple"
+
+    def add(self, uploaded: str, name: str, version: str, *requires: str, files: dict | None = None) -> None:
+        path = wheel(self.folder, name, version, requires, files)
+        self.files.setdefault(name.replace("_", "-"), []).append((path, uploaded))
+
+
+class _Pages(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        _, kind, name, *_ = self.path.split("/")
+        if kind == "simple" and name in self.server.files:
+            files = [
+                {"filename": path.name, "url": f"/files/{path.name}", "hashes": {}, "upload-time": f"{when}T00:00:00Z"}
+                for path, when in self.server.files[name]
+            ]
+            body = json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
+            self._send(200, body, "application/vnd.pypi.simple.v1+json")
+        elif kind == "files":
+            self._send(200, (self.server.folder / name).read_bytes(), "application/octet-stream")
+        else:
+            self._send(404, b"", "text/plain")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _send(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """An index whose packages move on: PyTensor at 1 to 4, and a Numba and a JAX with them."""
+    server = Index(tmp_path_factory.mktemp("index"))
+    for name in OTHERS:
+        server.add("2024-01-01", name, "1.0", *(["pymc>=5"] if name == "nutpie" else []))
+        server.add("2024-06-01", name, "1.1")
+    for month in (1, 3, 5, 7):
+        uploaded = f"2024-0{month}-01"
+        server.add(uploaded, "pytensor", f"{(month + 1) // 2}.0", f"numba<{(month + 1) // 2 + 1}")
+        server.add(uploaded, "numba", f"{(month + 1) // 2}.0")
+        server.add(uploaded, "jax", f"{(month + 1) // 2}.0")
+    runner = Path(sysconfig.get_path("purelib")) / "asv_runner"
+    modules = {f"asv_runner/{file.relative_to(runner)}": file.read_text() for file in runner.rglob("*.py")}
+    server.add("2024-01-01", "asv_runner", "0.3.2", files=modules)
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture
+def online(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use that index with an empty cache of uv's."""
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    return tmp_path
+
+
+def lock(n: int, uploaded: str) -> str:
+    """Return the lock of a stack whose PyTensor, Numba and JAX are all at n."""
+    pins = {"arviz": "1.0", "blackjax": "1.0", "numpyro": "1.0", "nutpie": "1.0", "pymc": "1.0"}
+    pins |= dict.fromkeys(("jax", "numba", "pytensor"), f"{n}.0")
+    header = f"# release: pymc 1.0\n# uploaded: {uploaded}T00:00:00Z\n"
+    return header + "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
+
+
+def resolved(folder: Path, base: Stack, date: str, *requires: str, version: str = "9.0") -> CommitStack:
+    """Return the stack of a commit with these requirements."""
+    path = folder / "lock.txt"
+    path.write_text(commits.resolve("c" * 40, day(date), wheel(folder, "pymc", version, requires), base))
+    return commits._read(path)
+
+
+OLD, NEW = parse(lock(1, "2024-01-15")), parse(lock(4, "2024-07-15"))
+
+
+def test_a_commit_that_demands_nothing_new_moves_nothing(online):
+    stack = resolved(online, OLD, "2024-08-01", "pytensor>=1")
+    assert stack.moved == ()
+    assert dict(stack.packages) == dict(OLD.packages) | {"pymc": "9.0"}
+
+
+def test_only_what_the_commit_demands_moves(online):
+    stack = resolved(online, OLD, "2024-08-01", "pytensor>=2,<3")
+    assert stack.moved == ("pytensor 1.0 → 2.0",)
+
+
+def test_what_moves_is_never_newer_than_the_commit(online):
+    stack = resolved(online, OLD, "2024-05-15", "pytensor>=2")
+    assert stack.packages["pytensor"] == "3.0"
+
+
+def test_a_commit_from_before_its_stack_moves_to_versions_of_its_own_day(online):
+    # PyTensor 2.0 of March cannot run with Numba 4.0 of July; Numba 3.0 of May came after the commit as well.
+    stack = resolved(online, NEW, "2024-04-01", "pytensor<4")
+    assert set(stack.moved) == {"pytensor 4.0 → 2.0", "numba 4.0 → 2.0"}
+    assert stack.packages["jax"] == "4.0"
+
+
+def test_what_a_commit_adds_is_not_newer_than_the_commit(online, index):
+    for uploaded, version in (("2024-02-01", "1.0"), ("2024-06-01", "2.0")):
+        index.add(uploaded, "better", version)
+    assert resolved(online, NEW, "2024-04-01", "pytensor", "better").moved == ("+ better 1.0",)
+
+
+def test_nobodys_bound_on_pymc_keeps_a_development_version_out(online):
+    assert resolved(online, OLD, "2024-08-01", version="0+unknown").packages["pymc"] == "0+unknown"
+
+
+def test_a_commit_that_nothing_of_its_day_satisfies_is_one_sentence(online):
+    with pytest.raises(BenchError, match=r"^Commit cccccccccc has no stack around v1\.0: [^\n]*pytensor[^\n]*$"):
+        resolved(online, OLD, "2024-02-01", "pytensor>=2")
+
+
+def test_what_only_followed_another_package_is_put_back():
+    def solve(moving: frozenset[str], staying: frozenset[str]) -> dict[str, str]:
+        if "a" in staying:
+            raise BenchError("a must move")
+        return {"a": "0", "b": "1" if "b" in staying else "0", "c": "1"}
+
+    assert move({"a": "1", "b": "1", "c": "1"}, solve) == {"a": "0", "b": "1", "c": "1"}
+
+
+def test_a_package_is_not_put_back_at_the_price_of_another():
+    def solve(moving: frozenset[str], staying: frozenset[str]) -> dict[str, str]:
+        return {"a": "1", "b": "-1"} if "a" in staying else {"a": "0", "b": "1"}
+
+    assert move({"a": "1", "b": "1"}, solve) == {"a": "0", "b": "1"}
+
+
+def test_the_same_commit_in_another_stack_is_another_stack():
+    assert commits.tag_of("1" * 40, "v6.4.0") != commits.tag_of("1" * 40, "v6.3.2")
+
+
+@pytest.mark.parametrize("damage", ["", "# commit: 1\n", "# project: pymc 1.0\n# complete\n"])
+def test_a_damaged_lock_is_named_with_the_next_step(tmp_path, damage):
+    (tmp_path / "x.txt").write_text(damage)
+    with pytest.raises(BenchError, match=r"^\S*x\.txt is damaged: delete it, and it is solved again\.$"):
+        commits._read(tmp_path / "x.txt")
+
+
+class Maintainer:
+    """A clone of a tiny PyMC, and a fresh clone of the suite beside it."""
+
+    def __init__(self, folder: Path, index: str) -> None:
+        self.suite, self.clone, self.index = folder / "suite", folder / "clone", index
+        shutil.copytree(ROOT / "harness", self.suite / "harness", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("models", "sampling"):
+            shutil.copytree(ROOT / name, self.suite / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("asv.commits.conf.json", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.suite)
+        for name in ("benchmarks", "stacks", "home"):
+            (self.suite / name).mkdir()
+        self.benchmarks = self.suite / "benchmarks"
+        (self.benchmarks / "__init__.py").write_text("")
+        (self.benchmarks / "b.py").write_text(BENCHMARK)
+        (self.suite / "stacks" / "v1.0.txt").write_text(lock(1, "2024-01-15"))
+        self.stack("v1.0")
+        self.clone.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        (self.clone / "backend.py").write_text(BACKEND)
+        (self.clone / "pyproject.toml").write_text(PYPROJECT)
+
+    def stack(self, name: str) -> None:
+        config = self.suite / "asv.commits.conf.json"
+        config.write_text(config.read_text().replace('["v6.4.0"]', f'["{name}"]'))
+
+    def git(self, *arguments: str, date: str = "2024-01-01") -> str:
+        when = f"{date}T00:00:00Z"
+        who = {f"GIT_{w}_{k}": v for w in ("AUTHOR", "COMMITTER") for k, v in (("NAME", "n"), ("EMAIL", "n@n.invalid"))}
+        variables = os.environ | who | {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.clone, env=variables, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, date: str, version: str, *requires: str, backend: str = BACKEND) -> str:
+        for name, text in (("version", version), ("requires", "\n".join(requires)), ("backend.py", backend)):
+            (self.clone / name).write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", version, date=date)
+        return self.git("rev-parse", "HEAD")
+
+    def variables(self, **changes: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XDG_CONFIG_HOME")}
+        own = {"HOME": str(self.suite / "home"), "UV_CACHE_DIR": str(self.suite / "uv"), "BENCH_MACHINE": "m"}
+        return kept | own | {"UV_DEFAULT_INDEX": self.index, "BENCH_REPOSITORY": str(self.clone)} | changes
+
+    def start(self, *arguments: str, **changes: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [ASV, *arguments], cwd=self.suite, env=self.variables(**changes), text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def asv(self, *arguments: str, **changes: str) -> tuple[int, str]:
+        process = self.start(*arguments, **changes)
+        output, _ = process.communicate(timeout=300)
+        assert "Traceback" not in output, output
+        return process.returncode, output
+
+    def number(self, commit: str, benchmark: str = "b.track_digits") -> float | None:
+        (path,) = (self.suite / "results/commits/asv/m").glob(f"{commit[:8]}-commit-py3.12-stackv*.json")
+        values = json.loads(path.read_text())["results"][benchmark][0]
+        return values[0] if values else None
+
+
+@pytest.fixture
+def maintainer(index: Index, tmp_path: Path) -> Maintainer:
+    return Maintainer(tmp_path, index.url)
+
+
+def test_asvs_commands_work_on_the_history_of_the_project(maintainer):
+    first = maintainer.commit("2024-02-01", "1.1", "pytensor>=1")
+    broken = maintainer.commit("2024-04-01", "1.2", backend="raise RuntimeError('half done')")
+    second = maintainer.commit("2024-06-01", "1.3", "pytensor>=2,<3")
+    last = maintainer.commit("2024-08-01", "1.4", "pytensor>=2,<3")
+
+    status, output = maintainer.asv(*CONFIG, "run", f"{first}..main")
+    assert status == 2, output
+    assert f"Commit {broken[:10]} cannot be built: RuntimeError: half done" in output
+    assert f"{second[:10]} in v1.0: pytensor 1.0 → 2.0" in output
+    assert (maintainer.number(broken), maintainer.number(second), maintainer.number(last)) == (None, 13.0, 14.0)
+
+    recorded = maintainer.suite / f"results/commits/records/m/{second[:10]}-v1.0/stack.txt"
+    assert "# moved: pytensor 1.0 → 2.0\n" in recorded.read_text()
+    assert "\njax==1.0\n" in recorded.read_text()
+
+    status, output = maintainer.asv("compare", *CONFIG, second, last)
+    assert status == 0, output
+    assert "b.track_digits" in output
+
+    status, output = maintainer.asv("continuous", *CONFIG, first, "main", "--bench", "track_pytensor")
+    assert "PERFORMANCE DECREASED" in output, output
+    assert maintainer.number(first, "b.track_pytensor") == 10.0
+
+    assert maintainer.asv("publish", *CONFIG)[0] == 0
+    assert "b.track_digits" in (maintainer.suite / ".asv/commits/html/index.json").read_text()
+    assert not (maintainer.suite / "html").exists()
+    assert maintainer.git("status", "--porcelain") == ""
+
+
+def test_find_names_the_commit_that_made_it_slower_and_steps_over_a_broken_one(maintainer):
+    made = []
+    for number in range(8):
+        backend = "raise RuntimeError('half done')" if number == 3 else BACKEND
+        requires = ["pytensor>=2,<3"] if number >= 2 else ["pytensor"]
+        made.append(maintainer.commit("2024-06-01", f"1.{number}", *requires, backend=backend))
+    status, output = maintainer.asv("find", *CONFIG, "main", "b.track_pytensor")
+    assert status == 0, output
+    assert f"Commit {made[3][:10]} cannot be built: RuntimeError: half done" in output
+    assert f"Greatest regression found: {made[2][:8]}" in output
+
+
+def test_a_recorded_stack_is_measured_again_and_not_solved_anew(maintainer, index):
+    commit = maintainer.commit("2024-06-01", "1.1", "pytensor", "extra-thing")
+    index.add("2024-01-01", "extra_thing", "1.0")
+    assert maintainer.asv(*CONFIG, "run", "main^!")[0] == 0
+    recorded = maintainer.suite / f"results/commits/records/m/{commit[:10]}-v1.0/stack.txt"
+    before = recorded.read_text()
+    shutil.rmtree(maintainer.suite / ".asv")
+    index.add("2024-02-01", "extra_thing", "2.0")
+    assert maintainer.asv(*CONFIG, "run", "main^!")[0] == 0
+    assert recorded.read_text() == before
+    assert "extra-thing==1.0" in before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}, {"UV_OFFLINE": "1"}],
+    ids=["unreachable", "offline"],
+)
+def test_the_network_is_not_a_failure_of_the_commit(maintainer, changes):
+    maintainer.commit("2024-06-01", "1.1", "pytensor")
+    status, output = maintainer.asv(*CONFIG, "run", "main^!", **changes)
+    assert status == 1
+    assert "check the network connection" in output
+    assert not list((maintainer.suite / "results/commits/asv/m").glob("*-commit-*.json"))
+
+
+def test_a_repository_elsewhere_is_mirrored_and_fetched_from(maintainer):
+    remote = maintainer.clone.as_uri()
+    first = maintainer.commit("2024-06-01", "1.1", "pytensor")
+    assert maintainer.asv(*CONFIG, "run", "main^!", BENCH_REPOSITORY=remote)[0] == 0
+    second = maintainer.commit("2024-06-02", "1.2", "pytensor")
+    assert maintainer.asv(*CONFIG, "run", "main^!", BENCH_REPOSITORY=remote)[0] == 0
+    assert (maintainer.number(first), maintainer.number(second)) == (11.0, 12.0)
+    assert not (maintainer.suite / "pymc").exists()
+
+
+def test_an_interrupted_run_goes_on_without_building_or_solving_again(maintainer):
+    commit = maintainer.commit("2024-06-01", "1.1", "pytensor>=2")
+    waits = 'import os, time\ndef track_wait():\n    open("MARK", "w").close()\n    time.sleep(WAIT)\n    return 1\n'
+    mark = maintainer.suite / "mark"
+    (maintainer.benchmarks / "b.py").write_text(waits.replace("MARK", str(mark)).replace("WAIT", "600"))
+    process = maintainer.start(*CONFIG, "run", "main^!")
+    while not mark.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback (most recent call last)" not in output
+    (maintainer.benchmarks / "b.py").write_text(waits.replace("MARK", str(mark)).replace("WAIT", "0"))
+    shutil.rmtree(maintainer.suite / ".asv/commits/env")
+    status, output = maintainer.asv(*CONFIG, "run", "main^!", UV_OFFLINE="1")
+    assert status == 0, output
+    assert maintainer.number(commit, "b.track_wait") == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "changes", "sentence"),
+    [
+        ("main^!", {"BENCH_REPOSITORY": "/nowhere"}, "There is no Git repository at /nowhere"),
+        ("main^!", {"BENCH_REPOSITORY": "http://127.0.0.1:9/pymc.git"}, "cannot be fetched: check the network"),
+        ("nothing..main", {}, "'nothing..main' is not a range of commits"),
+        ("'", {}, "is not a range of commits"),
+    ],
+)
+def test_what_does_not_exist_is_one_sentence(maintainer, named, changes, sentence):
+    maintainer.commit("2024-06-01", "1.1")
+    status, output = maintainer.asv(*CONFIG, "run", named, **changes)
+    assert status == 1
+    assert sentence in output
+
+
+def test_an_unknown_stack_is_one_sentence_with_those_that_exist(maintainer):
+    config = maintainer.suite / "asv.commits.conf.json"
+    config.write_text(config.read_text().replace('["v1.0"]', '["v7.7"]'))
+    maintainer.commit("2024-06-01", "1.1")
+    status, output = maintainer.asv(*CONFIG, "run", "main^!")
+    assert status == 1
+    assert "There is no stack 'v7.7': the newest are v1.0" in output
+
+
+def test_the_configuration_keeps_commits_apart_from_releases():
+    releases, own = ((ROOT / name).read_text() for name in ("asv.conf.json", "asv.commits.conf.json"))
+    for setting in ('"env_dir": ".asv/env"', '"results_dir": "results/asv"', '"html_dir": "html"'):
+        assert setting in releases
+        assert setting not in own
+
+
+# Real PyMC from here on.
+
+RELEASES = ("6.3.1", "6.3.2", "6.4.0")
+
+
+@pytest.fixture(scope="module")
+def pymc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one commit for each of three releases, made from their source distributions."""
+    folder = tmp_path_factory.mktemp("pymc")
+    clone = folder / "clone"
+    clone.mkdir()
+    git = ["git", "-c", "user.name=n", "-c", "user.email=n@n.invalid"]
+    subprocess.run([*git, "init", "--quiet", "--initial-branch=main"], cwd=clone, check=True)
+    with PyPISimple() as index:
+        files = {f.version: f for f in index.get_project_page("pymc").packages if f.package_type == "sdist"}
+        for version in RELEASES:
+            archive = folder / files[version].filename
+            index.download_package(files[version], archive)
+            for path in clone.iterdir():
+                if path.name != ".git":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            with tarfile.open(archive) as content:
+                content.extractall(folder, filter="data")
+            shutil.copytree(folder / f"pymc-{version}", clone, dirs_exist_ok=True)
+            when = files[version].upload_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            variables = os.environ | {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+            subprocess.run([*git, "add", "--all", "--force"], cwd=clone, env=variables, check=True)
+            subprocess.run([*git, "commit", "--quiet", "-m", version], cwd=clone, env=variables, check=True)
+            subprocess.run([*git, "tag", f"v{version}"], cwd=clone, check=True)
+    return clone
+
+
+class Real(Maintainer):
+    """The whole suite, and released PyMC as the clone."""
+
+    def __init__(self, folder: Path, clone: Path) -> None:
+        self.suite, self.clone = folder / "suite", clone
+        ignored = shutil.ignore_patterns(".venv", ".asv", "html", ".git", "results")
+        shutil.copytree(ROOT, self.suite, ignore=ignored)
+        (self.suite / "home").mkdir()
+        uv = Path(sys.executable).with_name("uv")
+        self.uv = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def variables(self, **changes: str) -> dict[str, str]:
+        own = {"HOME": str(self.suite / "home"), "UV_CACHE_DIR": self.uv, "BENCH_MACHINE": "m"}
+        return os.environ | own | {"BENCH_REPOSITORY": str(self.clone)} | changes
+
+
+@pytest.fixture(scope="module")
+def real(pymc: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
+    """A maintainer whose uv has fetched all that the commits need; what follows has no network."""
+    suite = Real(tmp_path_factory.mktemp("real"), pymc)
+    suite.stack("v6.3.2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commits, "COMMITS", suite.suite / ".asv" / "warm")
+        for version in RELEASES:
+            commit = suite.git("rev-parse", f"v{version}")
+            stack = commits.prepare(commit, get_stack("v6.3.2"), pymc, suite.suite / "none")
+            commits.install(suite.suite / ".asv" / "warm" / "env", stack)
+    shutil.rmtree(suite.suite / ".asv")
+    return suite
+
+
+@pytest.mark.network
+@pytest.mark.sampling
+def test_released_pymc_is_measured_as_commits_without_a_network(real):
+    """PyMC 6.4.0 cannot be imported with the PyTensor of 6.3.2's stack."""
+    bench = ("--bench", "imports", "--quick")
+    status, output = real.asv(*CONFIG, "run", "v6.3.2..v6.4.0", *bench, UV_OFFLINE="1")
+    assert status == 0, output
+    commit = real.git("rev-parse", "v6.4.0")
+    assert real.number(commit, "imports.Import.timeraw_pymc") > 0
+    lock = (real.suite / f"results/commits/records/m/{commit[:10]}-v6.3.2/stack.txt").read_text()
+    moved = {line.split()[2] for line in lock.splitlines() if line.startswith("# moved: ") and "→" in line}
+    assert moved == {"pytensor"}
+    assert "\npytensor==3.3.6\n" in lock  # 3.3.7 came out a few hours after PyMC 6.4.0
+    status, output = real.asv(*CONFIG, "continuous", "v6.3.1", "v6.3.2", *bench, UV_OFFLINE="1")
+    assert status in (0, 1), output
+    assert "SIGNIFICANTLY" in output
+    status, output = real.asv("compare", *CONFIG, "v6.3.1", "v6.4.0")
+    assert status == 0, output
+    assert "imports.Import.timeraw_pymc" in output
+
+
+@pytest.mark.network
+@pytest.mark.sampling
+def test_a_record_of_a_commit_says_with_what_it_was_measured(real):
+    """The cheapest record is that of a backend that cannot sample the model."""
+    commit = real.git("rev-parse", "v6.4.0")
+    status, output = real.asv(
+        *CONFIG, "run", "v6.4.0^!", "--bench", r"^discrete\.Sampling\.track_wall\('blackjax', 100\)", UV_OFFLINE="1"
+    )
+    assert status == 0, output
+    folder = real.suite / f"results/commits/records/m/{commit[:10]}-v6.3.2"
+    (record,) = json.loads((folder / "discrete-100-blackjax.json").read_text())
+    stack = commits._read(folder / "stack.txt")
+    assert record["lock_sha256"] == stack.sha256
+    assert record["provenance"]["stack"] == f"{commit[:10]}-v6.3.2"
+    packages = {name: version for name, version in record["provenance"]["packages"].items() if name != "asv-runner"}
+    assert packages == dict(stack.packages)
+    (environment,) = (real.suite / ".asv/commits/env").iterdir()
+    assert holds(environment, stack)
+    assert environments.python(environment).exists()
