@@ -5,13 +5,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 WARM ?= 1
 
-.PHONY: bench test test-fast lint setup clean
+.PHONY: bench test test-fast lint check site setup clean report \
+	nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
 
 bench: setup
 	$(VENV)/bin/bench run --warm $(WARM)
 
 test: setup lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadscope
+	$(VENV)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-fast: setup
 	$(VENV)/bin/python -m pytest -m "not network and not sampling"
@@ -19,6 +20,45 @@ test-fast: setup
 lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
+
+check: setup
+	$(VENV)/bin/bench check
+	$(VENV)/bin/zizmor --quiet --offline --no-progress --persona pedantic .github
+	$(VENV)/bin/actionlint
+
+site: setup
+	$(VENV)/bin/asv publish
+
+# What .github/workflows/measure.yml runs. Its inputs come as variables of the environment (BENCH_RELEASES, BENCH_MODELS,
+# BENCH_WARM are read by `bench nightly` itself), and are never part of a command's text.
+
+nightly-lock: setup
+	$(VENV)/bin/bench nightly lock
+
+nightly-plan: setup
+	$(VENV)/bin/bench nightly plan
+
+# On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
+nightly-clean:
+	git clean -ffdq results
+	git checkout --quiet -- results
+
+nightly-measure: setup
+	$(VENV)/bin/bench nightly measure "$$STACK" "shard/$$STACK"
+
+nightly-collect: setup
+	$(VENV)/bin/bench nightly collect $(wildcard incoming/*)
+
+nightly-alerts: setup
+	$(VENV)/bin/bench nightly alerts --repository "$$GITHUB_REPOSITORY" --site "$$SITE" --jobs "$$NEEDS" --log "$$LOG"
+
+# Asks whether the site can be deployed, so that a missing setting is a sentence.
+nightly-pages: setup
+	$(VENV)/bin/bench nightly pages
+
+# What .github/workflows/report.yml runs.
+report: setup
+	$(VENV)/bin/bench report
 
 setup: $(READY)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,16 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from harness import agreement, compatibility, environments, run, stacks, sweep
+from harness import agreement, benchmark_list, compatibility, environments, github, nightly, report, run, stacks, sweep
 from harness.errors import BenchError
 from harness.machine import machine_name
 from harness.records import read_measurements, read_records
-from harness.summary import print_summary
+from harness.summary import markdown, print_summary
 from harness.timeline import ensure_timeline
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 stacks_app = typer.Typer(no_args_is_help=True, help="The pinned stacks, one for each PyMC release.")
 app.add_typer(stacks_app, name="stacks")
+app.add_typer(nightly.app, name="nightly")
 console = Console(soft_wrap=True)
 
 
@@ -47,6 +49,7 @@ def run_command(
     model: Annotated[
         list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
     ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
     warm: Annotated[int, typer.Option(min=0, help="Warm trials after each cold one.")] = 2,
     again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
 ) -> None:
@@ -55,10 +58,10 @@ def run_command(
     What has been measured on this machine, by this protocol, is not measured again; an interrupted run goes on.
     """
     ensure_timeline()
-    chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.load_stacks()[-2:]
+    chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.of_releases(stacks.load_stacks())[-2:]
     chosen.sort(key=lambda s: s.date)
     machine, description = machine_name(), run.inside()
-    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS)
+    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
     plan = {}
     for stack in chosen:
         done = {} if again else run.measured(machine, stack, description, warm)
@@ -112,7 +115,9 @@ def _summarise(machine: str, tags: list[str]) -> bool:
         found, unreadable = read_measurements(run.RECORDS, machine, tag)
         measurements += found
         damaged += unreadable
-    print_summary(console, measurements, run.inside()["backends"], damaged)
+    backends = run.inside()["backends"]
+    print_summary(console, measurements, backends, damaged)
+    github.summarise(markdown(measurements, backends, damaged))
     return any(m.outcome == "ok" for m in measurements)
 
 
@@ -123,12 +128,37 @@ def summary(
     ] = None,
 ) -> None:
     """Print the summary of what has been measured on this machine."""
-    chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.load_stacks()[-2:]
+    chosen = [stacks.get_stack(r) for r in releases] if releases else stacks.of_releases(stacks.load_stacks())[-2:]
     if not _summarise(machine_name(), [s.tag for s in chosen]):
         raise BenchError(
             f"Nothing valid has been measured for {', '.join(s.tag for s in chosen)} on {machine_name()}: "
             "measure it with `bench run`."
         )
+
+
+@app.command("report")
+def report_command(
+    event: Annotated[
+        Path, typer.Option(envvar="GITHUB_EVENT_PATH", help="What GitHub tells of the finished run, as JSON.")
+    ],
+    repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="owner/name; needs GITHUB_TOKEN.")],
+) -> None:
+    """Comment on a pull request with what its `make bench` has measured, for a workflow that runs after it."""
+    said = report.report(event, github.Api(repository, github.token()))
+    console.print(said, highlight=False)
+    github.summarise(github.quoted(said))
+
+
+@app.command("check")
+def check_command(
+    update: Annotated[bool, typer.Option("--update", help="Write the list anew.")] = False,
+    same_numbers: Annotated[
+        bool, typer.Option("--same-numbers", help="With --update: changed code measures what it did before.")
+    ] = False,
+) -> None:
+    """Check the benchmarks as asv does, and that their list in results/asv/benchmarks.json is the one of this code."""
+    said = benchmark_list.update(same_numbers) if update else benchmark_list.check()
+    console.print(said, highlight=False)
 
 
 @app.command("sweep")
@@ -158,9 +188,7 @@ def sweep_command(
     if not chosen:
         raise BenchError(" ".join(unknown))
     machine, description = machine_name(), run.inside()
-    backends = _known(backend or description["backends"], description["backends"], "backend")
-    every_cell = run.cells(description, small=True, models=model or sweep.MODELS)
-    cells = [cell for cell in every_cell if cell.backend in backends]
+    cells = run.cells(description, small=True, models=model or sweep.MODELS, backends=backend)
     protocol = description["protocol"]
     plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, protocol)] for stack in chosen}
     left = sum(map(len, plan.values()))
@@ -239,14 +267,6 @@ def agreement_command() -> None:
     console.print(f"All trials together agree with the exact posterior: no |z| above {agreement.Z_LIMIT}.")
 
 
-def _known(names: list[str], known: list[str], what: str) -> list[str]:
-    """The names, if all are known; else one sentence that lists those that are."""
-    for name in names:
-        if name not in known:
-            raise BenchError(f"There is no {what} {name!r}: choose one of {', '.join(known)}.")
-    return names
-
-
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def trial(
     context: typer.Context,
@@ -300,11 +320,19 @@ def diff_stacks(
 
 
 @stacks_app.command("update")
-def update_stacks() -> None:
+def update_stacks(
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="Also the newest of everything, if a week and other packages have come.")
+    ] = False,
+) -> None:
     """Add a lock for each PyMC release that has appeared since the newest one."""
-    added = stacks.update(progress=lambda sentence: console.print(sentence, highlight=False))
+    added, unsolved = stacks.update(
+        progress=lambda sentence: console.print(sentence, highlight=False), snapshot=snapshot
+    )
     tags = ", ".join(s.tag for s in added)
     console.print(f"Added {tags}: commit stacks/." if added else "The stacks are up to date: no newer PyMC release.")
+    if unsolved:
+        raise BenchError(" ".join(unsolved))
 
 
 def main() -> None:
@@ -316,6 +344,7 @@ def main() -> None:
         app()
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
+        github.summarise(f"**Failed:** {github.quoted(str(error))}")
         sys.exit(1)
     except BrokenPipeError:
         os._exit(141)

@@ -146,7 +146,7 @@ def resolve(commit: str, date: datetime, wheel: Path, base: Stack) -> str:
     """
     project, version = _project(wheel)
     # A package that keeps its version may be of the base's day.
-    as_of = max(date, _as_of(base))
+    as_of = max(date, base.resolved_as_of)
     pins = {name: pinned for name, pinned in base.packages.items() if name != project}
     requested = stacks.REQUESTED if "numba" in base.packages else stacks.WITHOUT_NUMBA
 
@@ -208,12 +208,6 @@ def move(pins: Mapping[str, str], solve: Solve) -> Mapping[str, str]:
         if all(other[package] in (solved.get(package), pins.get(package)) for package in other):
             solved, staying = other, staying | {name}
     return solved
-
-
-def _as_of(base: Stack) -> datetime:
-    """Return up to when packages were considered for a stack."""
-    text = dict(_HEADER.findall(base.text)).get("resolved as of")
-    return datetime.fromisoformat(text) if text else base.date + stacks.WAIT
 
 
 def _project(wheel: Path) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from harness.environments import ROOT
 from harness.errors import BenchError
 from harness.records import Name, Outcome, Record, Text, read_records
+from harness.stacks import TAG
 
 TABLE = ROOT / "results" / "compatibility.json"
 DOCUMENT = ROOT / "docs" / "compatibility.md"
@@ -46,7 +47,7 @@ def table(folder: Path) -> dict:
     cannot be read.
     """
     releases = {}
-    tags = {path.name for path in folder.glob("*/v*/") if re.fullmatch(r"v\d+(\.\d+)*", path.name)}
+    tags = {path.name for path in folder.glob("*/v*/") if re.fullmatch(TAG, path.name)}
     for tag in sorted(tags, key=_version):
         latest: dict[str, tuple[Record, ...]] = {}
         for path in sorted(folder.glob(f"*/{tag}/*.json")):
@@ -60,7 +61,7 @@ def table(folder: Path) -> dict:
 
 
 def _version(tag: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in tag[1:].split("."))
+    return tuple(int(part) for part in re.split(r"[.+]", tag[1:]))
 
 
 def _resolved(records: Sequence[Record]) -> dict[str, str | None]:
@@ -114,7 +115,7 @@ class _Release(BaseModel):
 
 class _Table(BaseModel):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
-    releases: dict[Annotated[str, StringConstraints(pattern=r"^v\d+(\.\d+)*$")], _Release]
+    releases: dict[Annotated[str, StringConstraints(pattern=f"^{TAG}$")], _Release]
 
 
 def read(path: Path = TABLE) -> dict:

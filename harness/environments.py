@@ -275,14 +275,16 @@ def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> st
 
 
 def _reason(stderr: str) -> str:
-    """Return the innermost cause that uv gives, on one line; of a build, the exception that ended it."""
+    """Return the innermost cause that uv gives, on one line; of a build its package and what ended it."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("hint:")] or ["uv gave no reason."]
+    causes = [line for line in lines if line.startswith(("cause:", "Caused by:", "├─▶", "╰─▶", "error:", "×"))]
+    causes = [re.sub(r"^(cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", "", line) for line in causes] or lines
     exceptions = [line for line in lines if _EXCEPTION.match(line)]
     if "build backend returned an error" in stderr and exceptions:
-        return exceptions[-1]
-    lines = [line for line in lines if not line.startswith("hint:")] or ["uv gave no reason."]
-    causes = [line for line in lines if line.startswith(("cause:", "Caused by:", "├─▶", "╰─▶", "error:"))]
-    return re.sub(r"^(cause:|Caused by:|error:|├─▶|╰─▶)\s*", "", (causes or lines)[-1])
+        built = re.search(r"Failed to build (.*)", stderr)
+        return f"Failed to build {built[1]}: {exceptions[-1]}" if built else exceptions[-1]
+    return causes[-1]
 
 
 def _uv_environment() -> dict[str, str]:

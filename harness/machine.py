@@ -8,9 +8,12 @@ import json
 import os
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from asv import util
+from asv.commands.compare import Compare
 from asv.machine import Machine, MachineCollection
 
 from harness.environments import CACHE
@@ -54,9 +57,13 @@ def machine_facts(name: str) -> dict[str, str]:
 
 
 def ensure_machine() -> None:
-    """Give this machine its name, and describe it in asv's list of machines unless it is there."""
+    """Give this machine its name, and describe it in asv's list of machines unless it is there.
+
+    `asv compare` then means this machine where it is not told which.
+    """
     name = machine_name()
     Machine.hardcoded_machine_name = name
+    Compare.run_from_conf_args = _on_this_machine(Compare.run_from_conf_args)
     try:
         if name not in _known_machines():
             MachineCollection.save(name, machine_facts(name))
@@ -73,6 +80,18 @@ def ensure_machine() -> None:
                 f"Neither HOME nor {path.parent} can be written ({error.strerror}): "
                 "asv keeps the description of this machine there; make one of them writable."
             ) from error
+
+
+def _on_this_machine(run_command: Callable) -> Callable:
+    """Let `asv compare` mean this machine when it is not told which one, and several have results."""
+
+    def run_here(conf: Any, args: Any) -> Any:
+        own = Machine.hardcoded_machine_name
+        if args.machine is None and (Path(conf.results_dir) / own / "machine.json").exists():
+            args.machine = own
+        return run_command(conf, args)
+
+    return run_here
 
 
 def _known_machines() -> list[str]:

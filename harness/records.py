@@ -25,7 +25,8 @@ from pydantic import (
 
 from harness.errors import BenchError
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=60)]
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=60)]
 """Of a model or a backend: it becomes part of file names and addresses."""
 _LONGEST_REASON = 2000
 

@@ -4,11 +4,21 @@ This is the only module that asks the index about releases. It must not know wha
 which releases already have one.
 """
 
+import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from packaging.version import InvalidVersion, Version
-from pypi_simple import PyPISimple, UnsupportedContentTypeError, UnsupportedRepoVersionError
+from pypi_simple import (
+    PYPI_SIMPLE_ENDPOINT,
+    DistributionPackage,
+    NoSuchProjectError,
+    PyPISimple,
+    UnsupportedContentTypeError,
+    UnsupportedRepoVersionError,
+)
 from requests import RequestException
 
 from harness.errors import BenchError
@@ -35,9 +45,8 @@ def pymc_releases() -> list[Release]:
         BenchError: the index cannot be reached or answers with something else than a list of files.
     """
     try:
-        with PyPISimple() as index:
-            files = index.get_project_page("pymc", timeout=TIMEOUT).packages
-    except (RequestException, UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
+        files = _files("pymc")
+    except (RequestException, NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
         raise BenchError(
             f"PyMC's releases cannot be read from the package index ({type(error).__name__}): "
             "check the network connection and try again."
@@ -49,6 +58,17 @@ def pymc_releases() -> list[Release]:
             uploads.setdefault(version, []).append(file.upload_time.astimezone(UTC))
     releases = [Release(str(version), min(times)) for version, times in uploads.items()]
     return sorted(releases, key=lambda release: release.uploaded)
+
+
+def _files(project: str) -> list[DistributionPackage]:
+    """Return the files of a project on the first index that has it, of those that uv asks in the same order."""
+    others = [re.sub(r"^[\w.-]+=", "", entry) for entry in os.environ.get("UV_INDEX", "").split()]
+    last = os.environ.get("UV_DEFAULT_INDEX", PYPI_SIMPLE_ENDPOINT)
+    for address in others:
+        with PyPISimple(address) as index, suppress(NoSuchProjectError):
+            return index.get_project_page(project, timeout=TIMEOUT).packages
+    with PyPISimple(last) as index:
+        return index.get_project_page(project, timeout=TIMEOUT).packages
 
 
 def _final(text: str | None) -> Version | None:

@@ -67,19 +67,24 @@ def model_data(model: str, n: int) -> Mapping | None:
     return json.loads(answer.stdout) if answer.returncode == 0 else None
 
 
-def cells(description: Mapping, small: bool, models: Iterable[str] = MODELS) -> list[Cell]:
-    """The parameter sets of these models, at every size or the smallest only.
+def cells(
+    description: Mapping, small: bool, models: Iterable[str] = MODELS, backends: Iterable[str] | None = None
+) -> list[Cell]:
+    """The parameter sets of these models, at every size or the smallest only, and of these backends or all.
 
-    Raises BenchError for a model that does not exist.
+    Raises BenchError for a model or a backend that does not exist.
     """
     known = description["models"]
-    for model in models:
-        if model not in known:
-            raise BenchError(f"There is no model {model!r}: choose one of {', '.join(known)}.")
+    models, backends = list(models), list(backends or description["backends"])
+    for what, names, existing in (("model", models, known), ("backend", backends, description["backends"])):
+        for name in names:
+            if name not in existing:
+                raise BenchError(f"There is no {what} {name!r}: choose one of {', '.join(existing)}.")
     return [
         Cell(model, n, backend)
         for model in models
         for n, backend in product(known[model]["sizes"][: 1 if small else None], description["backends"])
+        if backend in backends
     ]
 
 

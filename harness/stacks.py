@@ -1,6 +1,7 @@
-"""Stacks: the pinned packages of each PyMC release, as a user got them on the day after its upload.
+"""Stacks: the pinned packages of each PyMC release, as a user got them on the day after its upload, and snapshots.
 
-A lock in `stacks/` is data: a few header lines and sorted pins. History is append-only, because every lock
+A snapshot is the newest PyMC with the newest of everything on a later day, so that a slower JAX is seen before the
+next PyMC. A lock in `stacks/` is data: a few header lines and sorted pins. History is append-only, because every lock
 is a commit of the timeline and commit hashes chain: results are kept by these hashes. Beside the locks,
 `timeline.json` holds each stack's hash and `imports.json` which packages cannot be imported in it, and why.
 This module must not know what asv is, nor how a stack is measured.
@@ -26,6 +27,12 @@ from harness.releases import Release, pymc_releases
 STACKS = Path(__file__).resolve().parents[1] / "stacks"
 PLATFORM = "x86_64-manylinux_2_28"
 WAIT = timedelta(days=1)
+# A snapshot is locked when no stack has been for so long, and one of these packages has another version since.
+SNAPSHOT_AFTER = timedelta(days=7)
+DECIDING = (
+    "pymc", "pytensor", "numba", "llvmlite", "nutpie", "numpyro", "blackjax", "jax", "jaxlib", "arviz", "numpy",
+    "scipy",
+)  # fmt: skip
 # What a stack contains besides PyMC, as its users would ask for it.
 REQUESTED = ("numba", "nutpie[pymc,pymc-jax]", "numpyro", "blackjax", "jax", "arviz")
 # For days without a Numba that runs on Python 3.12: nutpie cannot do without Numba, the others can.
@@ -36,6 +43,8 @@ ONLY_WHEELS = ("numba", "llvmlite")
 MODULES = ("pymc", "numba", "nutpie", "numpyro", "blackjax", "jax", "arviz", "pymc.sampling.jax")
 IMPORT_TIMEOUT = 300.0  # seconds
 
+TAG = r"v\d+(\.\d+)*(\+\d{8})?"
+"""What a stack may be called."""
 _PIN = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==(\S+)")
 
 
@@ -43,8 +52,9 @@ _PIN = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==(\S+)")
 class Stack:
     """The pinned packages of one measured environment.
 
-    `tag` is its name in the timeline (v6.4.0), `date` the upload of its PyMC (UTC), `packages` maps names to
-    versions, `text` is the lock and `sha256` its digest; `path` is None for a lock that is not a file.
+    `tag` is its name in the timeline (v6.4.0; v6.4.0+20261123 for a snapshot of that day), `date` the upload of its
+    PyMC, of a snapshot the moment that it was resolved as of (UTC), `packages` maps names to versions, `text` is the
+    lock and `sha256` its digest; `path` is None for a lock that is not a file.
     """
 
     tag: str
@@ -62,6 +72,16 @@ class Stack:
     def version(self) -> str:
         """Return the version of PyMC."""
         return self.packages["pymc"]
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Return whether it is newer than its PyMC's own stack."""
+        return "+" in self.tag
+
+    @property
+    def resolved_as_of(self) -> datetime:
+        """Return the moment after which nothing in it was uploaded (UTC)."""
+        return self.date if self.is_snapshot else self.date + WAIT
 
 
 @dataclass(frozen=True)
@@ -113,16 +133,18 @@ def parse(text: str, path: Path | None = None) -> Stack:
         packages[package] = version
     if not text.endswith("\n"):
         raise damaged(max(len(lines), 1), "the file is cut short")
-    release = header.get("release", "")
+    snapshot = header.get("snapshot")
+    release = snapshot or header.get("release", "")
     if not packages.get("pymc") or release != f"pymc {packages['pymc']}":
         raise damaged(1, f"the release {release!r} in its header is not the PyMC that it pins")
-    tag = f"v{packages['pymc']}"
-    if path is not None and path.stem != tag:
-        raise damaged(1, f"it belongs in stacks/{tag}.txt")
+    key = "resolved as of" if snapshot else "uploaded"
     try:
-        date = datetime.strptime(header.get("uploaded", ""), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        date = datetime.strptime(header.get(key, ""), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise damaged(2, "the upload time is missing or not like 2026-01-31T12:00:00Z") from None
+        raise damaged(2, f"the time after {key!r} is missing or not like 2026-01-31T12:00:00Z") from None
+    tag = f"v{packages['pymc']}" + (f"+{date:%Y%m%d}" if snapshot else "")
+    if path is not None and path.name != f"{tag}.txt":
+        raise damaged(1, f"it belongs in stacks/{tag}.txt")
     return Stack(tag, date, packages, text, path)
 
 
@@ -144,6 +166,11 @@ def load_stacks(folder: Path = STACKS) -> list[Stack]:
     if not found:
         raise BenchError("There is no lock in stacks/: restore them with `git checkout -- stacks`.")
     return sorted(found, key=lambda stack: (stack.date, Version(stack.version)))
+
+
+def of_releases(stacks: Sequence[Stack]) -> list[Stack]:
+    """Return those that are no snapshots, in the same order."""
+    return [stack for stack in stacks if not stack.is_snapshot]
 
 
 def get_stack(name: str, folder: Path = STACKS) -> Stack:
@@ -184,8 +211,8 @@ def diff(old: Stack, new: Stack) -> Difference:
     )
 
 
-def resolve(release: Release) -> str:
-    """Return the lock of a release: what an installer gave its users on the day after its upload.
+def resolve(release: Release, snapshot: datetime | None = None) -> str:
+    """Return the lock of a release: what an installer gave its users on the day after its upload, or at `snapshot`.
 
     Pre-releases are not allowed: uv would pick them to satisfy the others. Building from source is, since
     that is what users had to do, save for Numba. Where nothing satisfies Numba, it is left out with nutpie.
@@ -193,23 +220,21 @@ def resolve(release: Release) -> str:
     Raises:
         BenchError: no network, or there is no solution without Numba either.
     """
+    as_of = snapshot or release.uploaded + WAIT
     without = ""
     try:
-        pins = _compile(release, REQUESTED)
+        pins = _compile(release, as_of, REQUESTED)
     except MachineError:
         raise
     except BenchError as error:
         if "numba" not in str(error):
             raise
-        pins = _compile(release, WITHOUT_NUMBA)
+        pins = _compile(release, as_of, WITHOUT_NUMBA)
         without = NO_NUMBA
-    header = [
-        f"# release: pymc {release.version}",
-        f"# uploaded: {stamp(release.uploaded)}",
-        f"# resolved as of: {stamp(release.uploaded + WAIT)}",
-        f"# python: {environments.PYTHON}",
-        f"# platform: {PLATFORM}",
-    ]
+    header = [f"# {'snapshot' if snapshot else 'release'}: pymc {release.version}"]
+    if not snapshot:
+        header.append(f"# uploaded: {stamp(release.uploaded)}")
+    header += [f"# resolved as of: {stamp(as_of)}", f"# python: {environments.PYTHON}", f"# platform: {PLATFORM}"]
     if without:
         header.append(f"# without: {without}")
     return "\n".join([*header, *pins]) + "\n"
@@ -256,15 +281,23 @@ def verify_history(folder: Path = STACKS) -> None:
         raise BenchError(f"{missing[0]} is not recorded in stacks/timeline.json: `bench stacks update` records it.")
 
 
-def update(folder: Path = STACKS, progress: Callable[[str], None] = print) -> list[Stack]:
+def update(
+    folder: Path = STACKS,
+    progress: Callable[[str], None] = print,
+    snapshot: bool = False,
+    as_of: datetime | None = None,
+) -> tuple[list[Stack], list[str]]:
     """Add a lock for each release that is newer than the newest stack and at least a day old.
 
     Args:
         folder: where the locks are.
         progress: is given one line for each step.
+        snapshot: also add a snapshot when the newest stack is a week old and no longer what users get.
+        as_of: the moment that it is, for a day that was missed; now by default.
 
     Returns:
-        The stacks that were added, in order of date.
+        The stacks that were added, in order of date, and a sentence for each release that has no solution; it
+        keeps no other from being added.
 
     Raises:
         BenchError: no network, or history was changed.
@@ -273,23 +306,68 @@ def update(folder: Path = STACKS, progress: Callable[[str], None] = print) -> li
     _verify_recorded(stacks, folder)
     for stack in stacks:
         # An update that was interrupted may have left a lock that is not on record.
-        if stack.tag not in recorded_hashes(folder) or stack.tag not in _read_json(folder / "imports.json"):
+        if stack.tag not in recorded_hashes(folder) or stack.tag not in recorded_imports(folder):
             record(stack, folder)
     newest = stacks[-1].date if stacks else datetime.min.replace(tzinfo=UTC)
-    added = []
-    for release in pymc_releases():
+    added, unsolved = [], []
+    now = as_of or datetime.now(UTC)
+    releases = [release for release in pymc_releases() if release.uploaded <= now]
+    waiting = False
+    for release in releases:
         if _truncated(release.uploaded) <= newest:
             continue
-        if datetime.now(UTC) < release.uploaded + WAIT:
+        if now < release.uploaded + WAIT:
+            waiting = True
             progress(f"PyMC {release.version} is not a day old: its stack can be resolved tomorrow.")
             continue
         progress(f"PyMC {release.version}: resolving")
-        stack = append(release, folder)
-        progress(f"PyMC {release.version}: installing and importing")
-        for module, reason in record(stack, folder).items():
-            progress(f"PyMC {release.version}: {module}: {reason}")
+        try:
+            stack = append(release, folder)
+        except MachineError:
+            raise
+        except BenchError as error:
+            unsolved.append(str(error))
+            continue
+        _put_on_record(stack, folder, progress)
         added.append(stack)
-    return added
+    # A release that waits is uploaded before the snapshot would be: its lock would then change history.
+    if snapshot and not waiting and not unsolved:
+        try:
+            taken = _append_snapshot(releases, now, folder)
+        except MachineError:
+            raise
+        except BenchError as error:
+            unsolved.append(str(error))
+        else:
+            for stack in taken:
+                _put_on_record(stack, folder, progress)
+            added += taken
+    return added, unsolved
+
+
+def _put_on_record(stack: Stack, folder: Path, progress: Callable[[str], None]) -> None:
+    """Put a stack on record, and say what cannot be imported."""
+    progress(f"{stack.tag}: installing and importing")
+    for module, reason in record(stack, folder).items():
+        progress(f"{stack.tag}: {module}: {reason}")
+
+
+def _append_snapshot(releases: Sequence[Release], now: datetime, folder: Path) -> list[Stack]:
+    """Lock the newest PyMC with the newest of everything as of midnight, unless that tells nothing new.
+
+    Of midnight, so that whatever was uploaded before it has long been on the index.
+    """
+    newest = load_stacks(folder)[-1]
+    as_of = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if as_of < newest.resolved_as_of + SNAPSHOT_AFTER:
+        return []
+    text = resolve(max(releases, key=lambda release: Version(release.version)), snapshot=as_of)
+    stack = parse(text)
+    if all(stack.packages.get(name) == newest.packages.get(name) for name in DECIDING):
+        return []
+    path = folder / f"{stack.tag}.txt"
+    _write(path, text)
+    return [parse(text, path)]
 
 
 def append(release: Release, folder: Path = STACKS) -> Stack:
@@ -325,8 +403,7 @@ def record(stack: Stack, folder: Path = STACKS) -> dict[str, str]:
     from harness import timeline
 
     failures = check_imports(stack)
-    imports = _read_json(folder / "imports.json")
-    _write_json(folder / "imports.json", imports | {stack.tag: failures})
+    _write_json(folder / "imports.json", recorded_imports(folder) | {stack.tag: failures})
     upto = [other for other in load_stacks(folder) if other.date <= stack.date]
     hashes = timeline.hashes(upto)
     _write_json(folder / "timeline.json", recorded_hashes(folder) | {stack.tag: hashes[stack.tag]})
@@ -336,6 +413,11 @@ def record(stack: Stack, folder: Path = STACKS) -> dict[str, str]:
 def recorded_hashes(folder: Path = STACKS) -> dict[str, str]:
     """Return the commit hash on record for each tag, in order of date."""
     return _read_json(folder / "timeline.json")
+
+
+def recorded_imports(folder: Path = STACKS) -> dict[str, dict[str, str]]:
+    """Return what `check_imports` found for each tag when it was locked, in order of date."""
+    return _read_json(folder / "imports.json")
 
 
 def check_recorded(hashes: Mapping[str, str], folder: Path = STACKS) -> None:
@@ -367,11 +449,11 @@ def _verify_recorded(stacks: Sequence[Stack], folder: Path) -> None:
     check_recorded(timeline.hashes(stacks) if stacks else {}, folder)
 
 
-def _compile(release: Release, requested: Sequence[str]) -> list[str]:
-    """Return the pins that uv resolves for a release."""
+def _compile(release: Release, as_of: datetime, requested: Sequence[str]) -> list[str]:
+    """Return the pins that uv resolves for a release, of what was uploaded until a moment."""
     return compile_pins(
         [f"pymc=={release.version}", *requested],
-        release.uploaded + WAIT,
+        as_of,
         doing=f"PyMC {release.version} cannot be resolved",
     )
 

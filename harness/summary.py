@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from rich import box
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.github import quoted
 from harness.records import Measurement, Record
 
 _STYLE = {"ok": "green", "unsupported": "dim", "failed": "red", "invalid": "bold red"}
@@ -27,7 +28,13 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _cells(measurement: Measurement) -> list[str]:
+_HEADINGS = (
+    "backend", "setup cold, s", "setup warm, s", "sampling, s", "s per 1000 effective draws",
+    "gradients per effective draw", "peak MiB", "outcome",
+)  # fmt: skip
+
+
+def _numbers(measurement: Measurement) -> list[str]:
     ok: list[Record] = [r for r in measurement.records if r.outcome == "ok"]
     numbers = [
         _median(r.clocks.setup_wall_seconds for r in measurement.of_kind("cold")),
@@ -37,20 +44,51 @@ def _cells(measurement: Measurement) -> list[str]:
         _median(r.gradients_per_effective_draw for r in ok),
         _median(r.peak_memory_mib for r in ok),
     ]
-    contaminated = " ~" if any(r.control and r.control.contaminated for r in ok) else ""
+    return [_number(value) for value in numbers]
+
+
+def _contaminated(measurement: Measurement) -> str:
+    return " ~" if any(r.control and r.control.contaminated for r in measurement.records if r.outcome == "ok") else ""
+
+
+def _cells(measurement: Measurement) -> list[str]:
     style = _STYLE[measurement.outcome]
-    return [*map(_number, numbers), f"[{style}]{measurement.outcome}[/]{contaminated}"]
+    return [*_numbers(measurement), f"[{style}]{measurement.outcome}[/]{_contaminated(measurement)}"]
+
+
+def _groups(measurements: Iterable[Measurement], backends: Sequence[str]) -> dict[tuple, list[Measurement]]:
+    """By release, model and size; backends in the order in which they are always named."""
+    order = {name: position for position, name in enumerate(backends)}
+    groups: dict[tuple[str, str, int], list[Measurement]] = {}
+    for m in measurements:
+        groups.setdefault((m.tag, m.model, m.n), []).append(m)
+    return {key: sorted(g, key=lambda m: order.get(m.backend, len(order))) for key, g in groups.items()}
+
+
+def markdown(measurements: Sequence[Measurement], backends: Sequence[str], damaged: Iterable[str] = ()) -> str:
+    """The same tables and reasons as Markdown, for the page of a job and a pull request: foreign text is quoted."""
+    parts = []
+    for (tag, model, n), members in _groups(measurements, backends).items():
+        rows = [f"**PyMC {tag[1:]}, {quoted(model)}, n={n}**", "", "| " + " | ".join(_HEADINGS) + " |"]
+        rows.append("| --- |" + " ---: |" * (len(_HEADINGS) - 2) + " --- |")
+        for m in members:
+            cells = [quoted(m.backend), *_numbers(m), f"{m.outcome}{_contaminated(m)}"]
+            rows.append("| " + " | ".join(cells) + " |")
+        parts.append("\n".join(rows))
+    reasons = [
+        f"- {m.tag} {quoted(m.model)} n={m.n} {quoted(m.backend)}: {m.outcome}: {quoted(m.reason or 'no reason')}"
+        for m in measurements
+        if m.outcome in ("failed", "invalid")
+    ]
+    reasons += [f"- {quoted(sentence)}" for sentence in damaged]
+    return "\n\n".join([*parts, "\n".join(reasons)] if reasons else parts)
 
 
 def print_summary(
     console: Console, measurements: list[Measurement], backends: list[str], damaged: Iterable[str]
 ) -> None:
     """Print a table for each release and model, then each reason, then each file that could not be read."""
-    order = {name: position for position, name in enumerate(backends)}
-    groups: dict[tuple[str, str, int], list[Measurement]] = {}
-    for m in measurements:
-        groups.setdefault((m.tag, m.model, m.n), []).append(m)
-    for (tag, model, n), members in groups.items():
+    for (tag, model, n), members in _groups(measurements, backends).items():
         table = Table(
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -65,7 +103,7 @@ def print_summary(
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("peak\n\nMiB", justify="right", no_wrap=True)
         table.add_column("outcome", no_wrap=True)
-        for m in sorted(members, key=lambda m: order.get(m.backend, len(order))):
+        for m in members:
             table.add_row(escape(m.backend), *_cells(m))
         console.print(table)
     console.print("eff.: effective draws, of the worst estimand.  grads: gradient evaluations, tuning included.")

@@ -24,7 +24,7 @@ from harness.environments import ROOT, process_environment, python, stack_enviro
 from harness.errors import BenchError, MachineError
 from harness.records import Record, read_records, write_records
 from harness.run import Cell
-from harness.stacks import Stack
+from harness.stacks import Stack, of_releases
 
 RECORDS = ROOT / "results" / "sweep"
 MODELS = ("ppca", "discrete", "discrete_marginal")
@@ -36,14 +36,15 @@ _TYPICAL_TRIAL_SECONDS = 18.0
 
 
 def last_patches(stacks: Iterable[Stack]) -> list[Stack]:
-    """The last patch release of each minor release, oldest first."""
-    newest = {tuple(stack.tag[1:].split(".")[:2]): stack for stack in sorted(stacks, key=lambda s: s.date)}
+    """The last patch release of each minor release, oldest first; no snapshots."""
+    releases = of_releases(sorted(stacks, key=lambda s: s.date))
+    newest = {tuple(stack.version.split(".")[:2]): stack for stack in releases}
     return sorted(newest.values(), key=lambda s: s.date)
 
 
 def seed(stack: Stack, trial: int) -> int:
     """Another one for each release and trial, so that the trials of a backend add up to more than one of them says."""
-    major, minor, patch = map(int, stack.tag[1:].split("."))
+    major, minor, patch = map(int, stack.version.split("."))
     return 1_000_000 * trial + 10_000 * major + 100 * minor + patch
 
 

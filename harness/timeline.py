@@ -126,7 +126,7 @@ def _data(text: str) -> bytes:
 
 def _message(stack: Stack, previous: Stack | None) -> str:
     """Return a commit message: the release, then what changed in the stack besides it."""
-    title = f"pymc {stack.version}\n"
+    title = f"pymc {stack.tag[1:]}\n"
     if previous is None:
         return title
     change = diff(previous, stack)

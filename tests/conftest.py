@@ -1,7 +1,67 @@
 """What every test may count on."""
 
+import json
+import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
 
 # A job that a shell starts in the background ignores Ctrl-C, and so does all that it starts: what tests
 # interrupt would never end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# In a job of GitHub Actions, what tests provoke is not to be on its page, nor sent anywhere.
+for _name in [name for name in os.environ if name.startswith("GITHUB_")]:
+    del os.environ[_name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("sampling") is None)
+
+
+class LocalApi(ThreadingHTTPServer):
+    """GitHub's API as a test wants it: `answer(method, path)` gives status and document (or bytes), and headers."""
+
+    answer: Callable[[str, str], tuple]
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.asked: list[tuple[str, str, object]] = []
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Say nothing of a client that has had enough."""
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def _answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        path = self.path.removeprefix("/repos/o/r")
+        self.server.asked.append((self.command, path, json.loads(self.rfile.read(length) or "null")))
+        status, document, *headers = self.server.answer(self.command, path)
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in (headers[0] if headers else {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def api() -> Iterator[LocalApi]:
+    """A local server in place of GitHub's, for the repository o/r."""
+    server = LocalApi()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

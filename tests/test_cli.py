@@ -2,13 +2,15 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness import run
+from harness import cli, run
+from harness.errors import BenchError
 from harness.run import Cell
 from harness.stacks import get_stack, recorded_hashes
 
@@ -132,3 +134,22 @@ def test_asv_is_asked_for_the_planned_cells_and_no_others(description):
     # What cannot be sampled says so once.
     assert selected("discrete.Sampling.track_sampling('blackjax', 100)")
     assert not selected("discrete.Sampling.track_wall('blackjax', 100)")
+
+
+def test_a_command_that_fails_in_a_job_says_so_on_its_page(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    monkeypatch.setattr(sys, "argv", ["bench", "stacks", "diff", "v9<b>@all"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert page.read_text().startswith("**Failed:** `` There is no stack 'v9<b>@all': ")
+    assert "There is no stack" in capsys.readouterr().err
+
+
+def test_chosen_backends_are_measured_and_an_unknown_one_is_named(description):
+    chosen = run.cells(description, small=True, models=["discrete"], backends=["blackjax", "pymc-c"])
+    assert [cell.backend for cell in chosen] == ["pymc-c", "blackjax"]
+    with pytest.raises(BenchError, match=r"no backend 'stan': choose one of default, pymc-c"):
+        run.cells(description, small=True, backends=["stan"])

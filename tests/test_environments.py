@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sysconfig
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,14 @@ def lock(version: str, *pins: str) -> str:
     return header + "".join(f"{pin}\n" for pin in sorted([f"pymc=={version}", *pins]))
 
 
-def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
+def wheel(folder: Path, name: str, version: str, files: dict[str, str], requires: Sequence[str] = ()) -> None:
     """Put a wheel into a package index that is a folder."""
     (folder / name.replace("_", "-")).mkdir(parents=True, exist_ok=True)
     path = folder / name.replace("_", "-") / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     files = files | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     with zipfile.ZipFile(path, "w") as archive:
@@ -299,6 +301,19 @@ def test_plain_asv_works_on_a_fresh_clone_with_an_empty_home(project, index):
     assert "|       2 | release.track_release" in asv(project, "compare", "v1.0", "v2.0").stdout
     assert asv(project, "publish").returncode == 0
     assert "v2.0" in (project / "html" / "index.json").read_text()
+
+
+def test_asv_compares_this_machine_when_others_have_results_as_well(project, index):
+    assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    (own,) = (project / "results/asv").glob("*/machine.json")
+    shutil.copytree(own.parent, project / "results/asv/another")
+    facts = json.loads(own.read_text()) | {"machine": "another"}
+    (project / "results/asv/another/machine.json").write_text(json.dumps(facts))
+    compared = asv(project, "compare", "v1.0", "v1.0")
+    assert compared.returncode == 0, compared.stderr
+    assert "release.track_release" in compared.stdout
+    elsewhere = asv(project, "compare", "v1.0", "v1.0", BENCH_MACHINE="a-third")
+    assert "several machines" in elsewhere.stdout + elsewhere.stderr
 
 
 def test_asv_goes_on_when_a_stack_cannot_be_installed(project, index):

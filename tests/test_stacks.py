@@ -109,6 +109,7 @@ def test_a_lock_is_read_completely():
         ("# release: pymc 6.9.0", "# release: pymc 6.8.0", 1),
         ("pymc==6.9.0\n", "", 1),
         ("2030-01-01T12:00:00Z", "yesterday", 2),
+        ("# release: pymc 6.9.0", "# snapshot: pymc 6.9.0", 1),
         (LOCK, "", 1),
     ],
 )
@@ -191,11 +192,12 @@ def test_update_appends_a_new_release_and_leaves_the_history_as_it_was(folder, m
     uploaded = newest.date + timedelta(hours=1)
     lock = LOCK.replace("2030-01-01T12:00:00Z", uploaded.strftime("%Y-%m-%dT%H:%M:%SZ"))
     known = [Release(stack.version, stack.date) for stack in load_stacks(folder)]
-    monkeypatch.setattr(stacks, "pymc_releases", lambda: [*known, Release("6.9.0", uploaded), FUTURE])
+    monkeypatch.setattr(stacks, "pymc_releases", lambda: [*known, Release("6.9.0", uploaded), young])
     monkeypatch.setattr(stacks, "resolve", lambda release: lock)
+    young = Release("6.9.1", datetime.now(UTC) - timedelta(hours=2))
     said: list[str] = []
 
-    assert [stack.tag for stack in update(folder, said.append)] == ["v6.9.0"]
+    assert [stack.tag for stack in update(folder, said.append)[0]] == ["v6.9.0"]
 
     after = json.loads((folder / "timeline.json").read_text())
     assert list(after) == [*before, "v6.9.0"]
@@ -210,8 +212,83 @@ def test_an_update_that_was_interrupted_is_completed_by_the_next(folder, monkeyp
     monkeypatch.setattr(stacks, "pymc_releases", list)
     with pytest.raises(BenchError, match=r"v6\.9\.0 is not recorded.*`bench stacks update`"):
         stacks.verify_history(folder)
-    assert update(folder, lambda line: None) == []
+    assert update(folder, lambda line: None) == ([], [])
     stacks.verify_history(folder)
+
+
+def test_a_release_without_a_solution_is_named_and_keeps_no_other_from_being_added(
+    folder, monkeypatch, no_import_checks
+):
+    uploaded = load_stacks(folder)[-1].date + timedelta(hours=1)
+    lock = LOCK.replace("2030-01-01T12:00:00Z", uploaded.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def solve(release):
+        if release.version == "6.8.9":
+            raise BenchError("PyMC 6.8.9 cannot be resolved: it needs what does not exist")
+        return lock
+
+    found = [Release("6.8.9", uploaded), Release("6.9.0", uploaded)]
+    monkeypatch.setattr(stacks, "pymc_releases", lambda: found)
+    monkeypatch.setattr(stacks, "resolve", solve)
+    added, unsolved = update(folder, lambda line: None)
+    assert [stack.tag for stack in added] == ["v6.9.0"]
+    assert unsolved == ["PyMC 6.8.9 cannot be resolved: it needs what does not exist"]
+
+
+@pytest.fixture
+def snapshots(folder, monkeypatch, no_import_checks):
+    """Take a snapshot `days` after the newest stack, which holds its packages with some other versions."""
+    newest = load_stacks(folder)[-1]
+
+    def take(days: int, waiting: bool = False, **versions: str):
+        moment = newest.resolved_as_of + timedelta(days=days, hours=1)
+
+        def solve(release, snapshot=None):
+            assert release.version == newest.version
+            pins = newest.packages | versions
+            head = f"# snapshot: pymc {release.version}\n# resolved as of: {snapshot:%Y-%m-%dT%H:%M:%SZ}\n"
+            return head + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
+
+        known = [Release(stack.version, stack.date) for stack in load_stacks(folder)]
+        late = [Release("6.9.0", moment - timedelta(hours=3))] if waiting else []
+        monkeypatch.setattr(stacks, "pymc_releases", lambda: [*known, *late])
+        monkeypatch.setattr(stacks, "resolve", solve)
+        return update(folder, lambda line: None, snapshot=True, as_of=moment)[0]
+
+    return take
+
+
+def test_a_snapshot_is_locked_a_week_after_the_newest_stack_when_a_deciding_package_is_newer(folder, snapshots):
+    (stack,) = snapshots(days=8, jax="99.0.0")
+    assert stack.tag == f"v6.4.0+{stack.date:%Y%m%d}"
+    assert stack.is_snapshot
+    assert stack.version == "6.4.0"
+    assert (stack.date.hour, stack.date.minute) == (0, 0)
+    assert get_stack(stack.tag, folder) == load_stacks(folder)[-1] == stack
+    assert str(diff(*stacks.with_previous(stack.tag, folder))).endswith("→ 99.0.0")
+    stacks.verify_history(folder)
+    assert stack.tag not in {other.tag for other in stacks.of_releases(load_stacks(folder))}
+    assert snapshots(days=9, jax="99.1.0") == []
+
+
+@pytest.mark.parametrize(
+    ("days", "waiting", "versions"),
+    [(8, False, {}), (8, False, {"fonttools": "99.0.0"}), (6, False, {"jax": "99.0.0"}), (8, True, {"jax": "99.0.0"})],
+    ids=["the same", "another font", "too early", "a release waits"],
+)
+def test_a_snapshot_that_tells_nothing_new_or_would_come_before_a_release_is_not_locked(
+    snapshots, folder, days, waiting, versions
+):
+    assert snapshots(days, waiting, **versions) == []
+    assert not list(folder.glob("*+*"))
+
+
+@pytest.mark.network
+def test_a_snapshot_holds_what_existed_at_its_moment_and_nothing_newer():
+    newest = stacks.of_releases(load_stacks())[-1]
+    text = resolve(Release(newest.version, newest.date), snapshot=newest.resolved_as_of)
+    assert parse(text).packages == newest.packages
+    assert parse(text).tag == f"{newest.tag}+{newest.resolved_as_of:%Y%m%d}"
 
 
 def test_update_refuses_to_go_on_from_a_changed_history(folder, monkeypatch, no_import_checks):

@@ -3,7 +3,7 @@
 from rich.console import Console
 from test_records import measurement, record
 
-from harness.summary import print_summary
+from harness.summary import markdown, print_summary
 
 
 def text(measurements, backends=("pymc-c",), damaged=()):
@@ -35,3 +35,19 @@ def test_a_contaminated_trial_is_marked_and_explained():
 
 def test_a_damaged_file_is_reported():
     assert "x.json is damaged" in text([measurement(record())], damaged=["x.json is damaged"])
+
+
+def test_the_page_of_a_job_has_the_same_numbers_and_reasons():
+    warm = record("warm", clocks={"setup_wall_seconds": 1.0, "sampling_wall_seconds": 4.0, "call_wall_seconds": 5.0})
+    page = markdown([measurement(record(), warm)], ["pymc-c"])
+    assert "**PyMC 6.4.0, ` ppca `, n=500**" in page
+    assert "| ` pymc-c ` | 3 | 1 | 3 | 7.5 | 10 | 512 | ok |" in page.splitlines()
+    columns = {line.count("|") for line in page.splitlines() if line.startswith("|")}
+    assert columns == {9}
+
+
+def test_a_reason_on_the_page_of_a_job_is_text_and_nothing_else():
+    reason = "TypeError: <img src=x> @all `no` | a |"
+    page = markdown([measurement(record(outcome="failed", reason=reason))], ["pymc-c"], ["x.json is <b>damaged</b>"])
+    assert f"failed: `` {reason} ``" in page
+    assert "- ` x.json is <b>damaged</b> `" in page

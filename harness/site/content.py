@@ -186,7 +186,8 @@ def _machine(
             continue
         swept += [r for r in records if r.protocol == protocol]
         s, place = records[-1].settings, path.relative_to(results.sweeps)
-        if path.stem == f"{s.model}-{s.n}-{s.backend}" and all(map(NAME.fullmatch, place.parts)):
+        named = NAME.fullmatch(place.parts[0]) and re.fullmatch(stacks.TAG, place.parts[1])
+        if named and path.stem == f"{s.model}-{s.n}-{s.backend}":
             key = (path.parent.name, s.model, s.n, s.backend)
             latest[key] = max(latest.get(key, ("", "")), (records[-1].started, f"data/sweep/{place}"))
     return MachineContent(

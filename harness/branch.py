@@ -1,0 +1,88 @@
+"""Changes a branch of a remote repository that others change, too: in a fresh checkout, and again when it has moved.
+
+A change is a function that edits a folder; it is called anew on the newest state until its commit could be pushed, so
+that nothing is merged by hand and nothing of anybody's is overwritten. It must not know what is changed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import BenchError
+
+ATTEMPTS = 5
+_AUTHOR = ("PyMC sampling benchmarks", "noreply@example.invalid")
+
+
+def change_branch(
+    repository: Path,
+    branch: str,
+    change: Callable[[Path], str | None],
+    progress: Callable[[str], None] = print,
+    remote: str = "origin",
+    wait: float = 2.0,
+) -> str | None:
+    """Let `change` edit a fresh checkout of the remote's branch, commit what it did and push it.
+
+    `change` returns the commit's message, or None when there is nothing to do. Returns the new commit, or None when
+    nothing differs. `progress` is told of each further attempt; `wait` is the seconds before the second one, doubled
+    each time.
+
+    Raises BenchError when the remote cannot be reached, does not let us push, or moves each time.
+    """
+    said = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            progress(f"The branch {branch} has moved: the change is made again on its newest state.")
+            time.sleep(wait * 2 ** (attempt - 1))
+        _git(repository, "fetch", "--quiet", remote, f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}")
+        with tempfile.TemporaryDirectory(prefix="branch-") as temporary:
+            folder = Path(temporary) / "checkout"
+            _git(repository, "worktree", "add", "--quiet", "--detach", str(folder), f"{remote}/{branch}")
+            try:
+                message = change(folder)
+                _git(folder, "add", "--all")
+                if message is None or not _git(folder, "status", "--porcelain").strip():
+                    return None
+                name, address = _AUTHOR
+                _git(
+                    folder, "-c", f"user.name={name}", "-c", f"user.email={address}", "commit", "--quiet",
+                    "--no-verify", "-m", message,
+                )  # fmt: skip
+                commit = _git(folder, "rev-parse", "HEAD").strip()
+                # From the repository itself: credentials may be meant for it, and not for its worktrees.
+                pushed = _run(repository, "push", "--quiet", remote, f"{commit}:refs/heads/{branch}")
+                if pushed.returncode == 0:
+                    return commit
+                said = pushed.stderr.strip()
+            finally:
+                _run(repository, "worktree", "remove", "--force", str(folder))
+        if not _moved(said):
+            break
+    last = said.splitlines()[-1] if said else "it said nothing"
+    why = "moved each time" if _moved(said) else "did not take the commit"
+    raise BenchError(
+        f"The branch {branch} {why} ({last}): nothing of it is lost, since what was measured is kept by the run; start "
+        "its last job again."
+    )
+
+
+def _moved(said: str) -> bool:
+    return any(word in said for word in ("non-fast-forward", "fetch first", "cannot lock ref", "stale info"))
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = _run(folder, *arguments)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
+        raise BenchError(f"git {arguments[0]} failed ({said}): see to it and run the same command again.")
+    return done.stdout

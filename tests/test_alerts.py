@@ -1,0 +1,193 @@
+"""A finding is one issue: opened once, updated while it stays, closed when it is gone; a record is only text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+from harness import alerts
+from harness.alerts import Files, Finding, Told, tell
+from harness.github import Api
+from harness.stacks import load_stacks
+from tests.test_answers import content, measurement
+
+A, B = Finding("a", "A happened", "numbers of A"), Finding("b", "B happened", "numbers of B")
+
+
+def documents(folder) -> list[dict]:
+    return [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
+
+
+def test_a_finding_is_opened_once_updated_while_it_stays_and_closed_when_it_is_gone(tmp_path):
+    tracker = Files(tmp_path)
+    assert tell([A, B], tracker) == Told(2, 0, 0, 0)
+    assert tell([A, B, A], tracker) == Told(0, 0, 2, 0)
+    assert tell([Finding("a", "A happened again", "other numbers"), B], tracker) == Told(0, 1, 1, 0)
+    assert tell([B], tracker) == Told(0, 0, 1, 1)
+    first, second = documents(tmp_path)
+    assert (first["open"], first["title"], "other numbers" in first["text"]) == (False, "A happened again", True)
+    assert first["why"]
+    assert second["open"]
+    assert tell([A, B], tracker) == Told(1, 0, 1, 0), "what comes back is told again"
+
+
+def test_an_issue_that_somebody_else_wrote_is_left_alone(tmp_path):
+    tracker = Files(tmp_path)
+    tracker.create("A question", "why is it slow?")
+    assert tell([], tracker) == Told(0, 0, 0, 0)
+    assert documents(tmp_path)[0]["open"]
+
+
+def test_two_issues_with_one_mark_are_one_finding(tmp_path):
+    tracker = Files(tmp_path)
+    tell([A], tracker)
+    tracker.create("A copy", A.text)
+    assert tell([A], tracker) == Told(0, 0, 1, 0)
+
+
+# What is found
+
+
+def ppca(backend, tag, **numbers):
+    return measurement(tag, "ppca", 500, backend, **numbers)
+
+
+def both(old: dict, new: dict):
+    return content(ppca("pymc-c", "v6.3.2", **old), ppca("pymc-c", "v6.4.0", **new))
+
+
+def test_a_backend_that_breaks_and_one_that_works_again_are_findings():
+    (broken,) = alerts.findings(both({}, {"outcome": "failed", "reason": "no progress_bar"}))
+    assert broken.title == "pymc-c on ppca (n=500) is broken in PyMC 6.4.0"
+    assert "` no progress_bar `" in broken.body
+    assert "pymc 6.3.2 → 6.4.0" in broken.body
+    (works,) = alerts.findings(both({"outcome": "failed"}, {}))
+    assert "works again" in works.title
+    (wrong,) = alerts.findings(both({}, {"outcome": "invalid"}))
+    assert "gives a wrong answer" in wrong.title
+
+
+def test_what_fails_as_before_is_no_finding():
+    assert alerts.findings(both({"outcome": "failed"}, {"outcome": "failed"})) == []
+    assert alerts.findings(both({}, {})) == []
+    assert alerts.findings(content(ppca("pymc-c", "v6.4.0"))) == []
+
+
+def test_a_slower_release_is_a_finding_with_numbers_interval_packages_and_link():
+    (found,) = alerts.findings(both({"setup": 1.0}, {"setup": 9.0}), "https://example.org/site/")
+    assert re.fullmatch(r"pymc-c on ppca \(n=500\): setup, \w+ caches ×9\.00 in PyMC 6\.4\.0", found.title)
+    numbers = "a ratio of 9.00; from sample to sample it is 9.00 to 9.00 (1 and 1 trials)"
+    assert f"- Setup, cold caches: 3 → 27 s, {numbers}" in found.body
+    assert f"- Setup, warm caches: 1 → 9 s, {numbers}" in found.body
+    assert "pytensor 3.3.1 → 3.3.7" in found.body
+    assert "(https://example.org/site/changes.html#v6.3.2-v6.4.0)" in found.body
+
+
+def test_a_faster_release_is_no_alert():
+    assert alerts.findings(both({"setup": 9.0}, {"setup": 1.0})) == []
+
+
+def test_a_mark_in_a_reason_does_not_make_another_finding(tmp_path):
+    forged = f"<!-- finding {B.identity} -->"
+    finding = alerts.findings(both({}, {"outcome": "failed", "reason": forged}))[0]
+    tracker = Files(tmp_path)
+    tell([finding, B], tracker)
+    assert tell([finding, B], tracker) == Told(0, 0, 2, 0)
+
+
+def test_a_run_that_failed_is_a_finding_with_its_log():
+    finding = alerts.failed_run(["measure"], "https://example.org/log")
+    assert "<https://example.org/log>" in finding.body
+    assert "` measure `" in finding.body
+    assert finding.identity == alerts.failed_run(["plan", "alert"], None).identity
+
+
+def three(*outcomes, **numbers):
+    """Three releases, the first with outcomes and seconds as the others are given for it."""
+    tags = ("v6.3.1", "v6.3.2", "v6.4.0")
+    seconds = numbers.get("setup", (1.0, 1.0, 1.0))
+    return content(
+        *(
+            ppca("pymc-c", tag, setup=s, **({} if o == "ok" else {"outcome": o, "reason": "why"}))
+            for tag, o, s in zip(tags, outcomes, seconds, strict=True)
+        )
+    )
+
+
+def test_a_release_stays_slower_until_a_later_one_is_as_fast_as_before():
+    def titles(*setup):
+        return [f.title.partition("caches ")[2] for f in alerts.findings(three("ok", "ok", "ok", setup=setup))]
+
+    assert titles(1.0, 9.0, 9.0) == ["×9.00 in PyMC 6.3.2"]
+    assert titles(1.0, 9.0, 1.0) == []
+    assert len(titles(1.0, 5.0, 25.0)) == 2
+
+
+def test_a_backend_stays_broken_until_it_works_and_that_is_told_once():
+    def titles(*outcomes):
+        return [f.title.partition(") ")[2] for f in alerts.findings(three(*outcomes))]
+
+    assert titles("ok", "failed", "failed") == ["is broken in PyMC 6.3.2"]
+    assert titles("ok", "failed", "ok") == ["works again in PyMC 6.4.0"]
+    assert titles("failed", "ok", "ok") == []
+    assert titles("failed", "failed", "invalid") == ["gives a wrong answer in PyMC 6.4.0"]
+
+
+def test_what_is_older_than_half_a_year_is_no_longer_told():
+    old, before, new = "v5.25.1", "v5.26.0", "v6.4.0"
+    found = content(ppca("pymc-c", old), *(ppca("pymc-c", t, setup=9.0) for t in (before, new)))
+    assert alerts.findings(found) == []
+
+
+def test_what_two_machines_find_broken_is_one_finding():
+    found = both({}, {"outcome": "failed", "reason": "why"})
+    other = replace(found, machine="another")
+    assert {f.identity for f in alerts.findings(found)} == {f.identity for f in alerts.findings(other)}
+
+
+def test_a_backend_that_breaks_in_a_sweep_is_the_same_finding_as_when_it_is_measured():
+    cell = {"outcome": "failed", "reason": "why"}
+    table = {
+        tag: {"models": {"ppca (n=500)": {"pymc-c": c}}}
+        for tag, c in (("v6.3.2", {"outcome": "ok", "reason": None}), ("v6.4.0", cell))
+    }
+    found = both({}, cell)
+    (swept,) = alerts.swept(replace(found, table={"releases": table}))
+    assert swept == alerts.findings(found)[0]
+
+
+def test_a_stack_that_cannot_be_installed_is_a_finding():
+    known = load_stacks()
+    (finding,) = alerts.not_installed(known, {"v6.3.2": {"install": "no `wheel`"}, "v5.10.0": {"install": "old"}})
+    assert finding.title == "PyMC 6.3.2 cannot be installed with the newest of everything"
+    assert "`` no `wheel` ``" in finding.body
+
+
+# GitHub's API
+
+
+def tracker(api) -> alerts.GitHub:
+    return alerts.GitHub(Api("o/r", "secret", api.address))
+
+
+def issue(number, text, kind="Bot", **more):
+    return {"number": number, "body": text, "user": {"type": kind}, **more}
+
+
+def test_issues_are_opened_updated_and_closed_by_githubs_api(api):
+    gone = Finding("gone", "Gone", "was here")
+    changed = Finding("a", A.title, "old numbers")
+    batch = [
+        issue(1, changed.text), issue(2, gone.text), issue(3, B.text, kind="User"), issue(4, None),
+        issue(5, B.text, pull_request={}),
+    ]  # fmt: skip
+    api.answer = lambda method, path: (200, batch if method == "GET" else {})
+    assert tell([A, B], tracker(api)) == Told(1, 1, 0, 1)
+    written = [(m, p, d) for m, p, d in api.asked if m != "GET"]
+    assert written[0][:2] == ("PATCH", "/issues/1")
+    assert written[1][:2] == ("POST", "/issues")
+    assert written[1][2]["labels"] == [alerts.LABEL]
+    assert [w[:2] for w in written[2:]] == [
+        ("POST", "/issues/2/comments"), ("PATCH", "/issues/2")
+    ]  # fmt: skip

@@ -1,0 +1,129 @@
+"""GitHub's API refuses, limits and fails; what is said of it is one sentence, and foreign text is only text."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from harness import github
+from harness.errors import BenchError
+from harness.github import Api, quoted
+
+
+def client(api) -> Api:
+    return Api("o/r", "secret", api.address)
+
+
+@pytest.fixture
+def naps(monkeypatch) -> list[float]:
+    """Seconds that would have been slept."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "does not accept the token"), (403, "permission"), (404, "not there"), (410, "switched off"),
+        (500, "answered 500"), (422, "answered 422"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_one_sentence_that_says_what_to_do_and_not_the_token(api, status, words):
+    api.answer = lambda *_: (status, {"message": "no\nno"})
+    with pytest.raises(BenchError, match=words) as caught:
+        client(api).send("POST", "/issues", {"title": "x"})
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(api.asked) == 1, "what was written may have been: it is not written again"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"retry-after": "3"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 3)}]
+)
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_short_rate_limit_is_waited_for(api, naps, status, headers):
+    answers = [(status, {}, headers), (200, {"a": 1})]
+    api.answer = lambda *_: answers.pop(0)
+    assert client(api).get("/x") == {"a": 1}
+    assert 0 < sum(naps) <= 4
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"retry-after": "3600"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 3600)}],
+)
+def test_a_long_rate_limit_is_a_sentence_with_the_time_at_which_to_try_again(api, naps, headers):
+    api.answer = lambda *_: (403, {}, headers)
+    with pytest.raises(BenchError, match=r"used up until \d\d:\d\d UTC: run the job again"):
+        client(api).get("/x")
+    assert naps == []
+
+
+@pytest.mark.parametrize("value", ["soon", "", "nan", "-5"])
+def test_a_rate_limit_that_never_ends_is_not_waited_for_for_ever(api, naps, value):
+    api.answer = lambda *_: (429, {}, {"retry-after": value})
+    with pytest.raises(BenchError, match="rate limit"):
+        client(api).get("/x")
+    assert sum(naps) <= github.LONGEST_WAIT
+
+
+def test_a_server_that_is_not_there_is_one_sentence():
+    with pytest.raises(BenchError, match="cannot be reached"):
+        Api("o/r", "secret", "http://127.0.0.1:9").get("/x")
+
+
+def test_a_list_is_read_to_its_end(api):
+    pages = {1: list(range(100)), 2: [100, 101]}
+    api.answer = lambda _, path: (200, pages[int(path.rpartition("page=")[2])])
+    assert list(client(api).pages("/x")) == list(range(102))
+
+
+def test_a_hostile_name_of_a_branch_stays_one_value_of_the_query(api):
+    api.answer = lambda *_: (200, [])
+    assert list(client(api).pages("/pulls", head="evil:x&state=all#/../../../secrets?a=b\n")) == []
+    (_, path, _) = api.asked[0]
+    assert path.startswith("/pulls?head=evil%3Ax%26state%3Dall%23%2F..%2F..%2F..%2Fsecrets%3Fa%3Db%0A&")
+
+
+def test_a_download_stops_at_its_limit_whatever_was_declared(api):
+    api.answer = lambda *_: (200, b"x" * 3_000_000)
+    assert len(client(api).download("/a", 3_000_000)) == 3_000_000
+    with pytest.raises(BenchError, match="larger than 2 MB"):
+        client(api).download("/a", 2_000_000)
+
+
+@pytest.mark.parametrize("value", ["a\nPATH=/tmp", "a\r\nb", "a\u2028b", "a\x0bb"])
+def test_nothing_with_a_second_line_is_handed_on_to_other_jobs(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    with pytest.raises(BenchError, match="not one line"):
+        github.output("stacks", value)
+    assert not (tmp_path / "output").exists()
+    github.output("stacks", '["v6.4.0"]')
+    assert (tmp_path / "output").read_text() == 'stacks=["v6.4.0"]\n'
+
+
+def test_outside_a_job_nothing_is_written(monkeypatch):
+    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    github.output("a", "b")
+    github.summarise("c")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["@everyone", "`code` ``` @all", "<img src=x onerror=alert(1)>", "[a](javascript:b)", "x\n# y\n- [ ] z", "`", ""],
+)
+def test_foreign_text_does_nothing_in_markdown(text):
+    shown = quoted(text)
+    fence = shown[: len(shown) - len(shown.lstrip("`"))]
+    assert shown.endswith(fence)
+    assert "\n" not in shown
+    assert fence not in shown[len(fence) : -len(fence)]
+
+
+def test_without_a_token_there_is_one_sentence(monkeypatch):
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    with pytest.raises(BenchError, match="GITHUB_TOKEN is not set"):
+        github.token()

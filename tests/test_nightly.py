@@ -1,0 +1,151 @@
+"""The steps of the nightly run, one by one; `test_week.py` runs them for real."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import nightly, run, stacks
+from harness.cli import app
+from harness.errors import BenchError
+from tests import site_results as make
+
+CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Two releases, measured on the machine `box`."""
+    two = [stacks.get_stack(tag) for tag in ("v6.3.2", "v6.4.0")]
+    make.build(tmp_path / "results", two, [(c.model, c.n, c.backend) for c in CELLS])
+    monkeypatch.setattr(nightly, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "RECORDS", tmp_path / "results/records")
+    monkeypatch.setattr(run, "ASV_RESULTS", tmp_path / "results/asv")
+    monkeypatch.setenv("BENCH_MACHINE", "box")
+    return tmp_path / "results"
+
+
+def left(tags, cells=CELLS, warm=2, machine="box"):
+    return nightly.left([stacks.get_stack(t) for t in tags], machine, cells, run.inside(), warm)
+
+
+def test_what_is_measured_is_not_left(results):
+    assert left(["v6.3.2", "v6.4.0"]) == []
+    assert left(["v6.3.2", "v6.4.0", "v6.2.0"]) == ["v6.2.0"]
+    assert left(["v6.3.2", "v6.4.0"], machine="another") == ["v6.4.0", "v6.3.2"]
+    assert left(["v6.4.0"], warm=3) == ["v6.4.0"]
+    assert left(["v6.4.0"], [*CELLS, run.Cell("ppca", 500, "blackjax")]) == ["v6.4.0"]
+
+
+def test_what_was_withdrawn_or_is_damaged_is_left(results):
+    (results / "records/box/v6.4.0/ppca-500-pymc-c.json").unlink()
+    (results / "records/box/v6.3.2/ppca-500-pymc-c.json").write_text("[{")
+    assert left(["v6.3.2", "v6.4.0"]) == ["v6.4.0", "v6.3.2"]
+
+
+def test_a_stack_that_cannot_be_installed_has_nothing_left(results, monkeypatch):
+    monkeypatch.setattr(stacks, "recorded_imports", lambda: {"v6.2.0": {"install": "no"}, "v6.1.0": {"numba": "no"}})
+    assert left(["v6.2.0", "v6.1.0"]) == ["v6.1.0"]
+
+
+def test_a_plan_is_one_line_of_json_for_the_matrix(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    monkeypatch.setenv("BENCH_RELEASES", "v6.2.0 v6.1.0")
+    monkeypatch.setenv("BENCH_MODELS", "")
+    monkeypatch.setenv("BENCH_BACKENDS", "")
+    done = CliRunner().invoke(app, ["nightly", "plan"])
+    assert json.loads(done.stdout) == ["v6.2.0", "v6.1.0"]
+    assert (tmp_path / "output").read_text() == 'stacks=["v6.2.0", "v6.1.0"]\n'
+    done = CliRunner().invoke(app, ["nightly", "plan", "--most", "1"])
+    assert json.loads(done.stdout) == ["v6.2.0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BENCH_RELEASES", "v6.4.0;id"),
+        ("BENCH_MODELS", "$(id)"),
+        ("BENCH_BACKENDS", "stan"),
+        ("BENCH_RELEASES", "a\nb"),
+    ],
+)
+def test_inputs_by_hand_that_name_nothing_are_one_sentence(results, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["nightly", "plan"])
+    assert isinstance(done.exception, BenchError)
+    assert str(done.exception).startswith("There is no ")
+
+
+def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, tmp_path):
+    other = results / "records/another/v6.4.0/ppca-500-pymc-c.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("[]")
+    (results / "records/box/v6.4.0/notes.txt").write_text("mine")
+    nightly.export("v6.4.0", tmp_path / "shard")
+    commit = stacks.recorded_hashes()["v6.4.0"][:8]
+    handed = {p.relative_to(tmp_path / "shard").as_posix() for p in (tmp_path / "shard").rglob("*") if p.is_file()}
+    assert handed == {
+        "records/box/v6.4.0/ppca-500-pymc-c.json", "records/box/v6.4.0/ppca-500-nutpie-numba.json",
+        f"asv/box/{commit}-stack-py3.12.json", "asv/box/machine.json",
+    }  # fmt: skip
+
+
+def test_a_sentence_is_never_taken_for_a_command_of_the_workflow(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page"))
+    nightly._say("::set-output name=a::b\n::error::`x` <b>")
+    assert capsys.readouterr().out == " ::set-output name=a::b ::error::`x` <b>\n"
+    assert (tmp_path / "page").read_text() == "`` ::set-output name=a::b ::error::`x` <b> ``\n\n"
+
+
+def test_the_parts_of_a_run_that_failed_are_named():
+    needs = {
+        "plan": {"result": "success", "outputs": {"lock": "failure", "stacks": "[]"}},
+        "measure": {"result": "failure", "outputs": {}},
+        "collect": {"result": "success", "outputs": {}},
+        "deploy": {"result": "skipped", "outputs": {}},
+    }
+    assert nightly._failed(json.dumps(needs)) == ["measure", "plan: lock"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"plan": 1}', '{"plan": {}}'])
+def test_what_is_not_what_a_workflow_gives_is_one_sentence(text):
+    with pytest.raises(BenchError, match="toJSON"):
+        nightly._failed(text)
+
+
+def test_alerts_need_a_place_and_a_token(monkeypatch):
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    done = CliRunner().invoke(app, ["nightly", "alerts"])
+    assert "--to FOLDER or --repository" in str(done.exception)
+    done = CliRunner().invoke(app, ["nightly", "alerts", "--repository", "o/r"])
+    assert "GITHUB_TOKEN is not set" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((404, {}), "Settings → Pages → Source: GitHub Actions"),
+        ((403, {}), "permission"),
+        ((200, {"build_type": "legacy"}), "built from a branch"),
+    ],
+)
+def test_pages_that_are_not_set_up_are_one_sentence(api, monkeypatch, answer, words):
+    api.answer = lambda *_: answer
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.setattr(nightly, "Api", lambda repository, token: nightly_api(repository, token, api.address))
+    with pytest.raises(BenchError, match=words):
+        nightly.pages("o/r")
+
+
+def test_pages_that_are_set_up_are_told(api, monkeypatch, capsys):
+    api.answer = lambda *_: (200, {"build_type": "workflow", "html_url": "https://o.github.io/r/"})
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.setattr(nightly, "Api", lambda repository, token: nightly_api(repository, token, api.address))
+    nightly.pages("o/r")
+    assert "https://o.github.io/r/" in capsys.readouterr().out
+
+
+nightly_api = nightly.Api

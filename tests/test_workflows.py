@@ -1,0 +1,175 @@
+"""The workflows are thin, have the least rights, and trust nothing that a pull request brings."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from harness import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yml"))}
+JOBS = [(name, job, content) for name, w in WORKFLOWS.items() for job, content in w["jobs"].items()]
+STEPS = [(name, job, step) for name, job, content in JOBS for step in content["steps"]]
+RUNS = [(name, job, step["run"]) for name, job, step in STEPS if "run" in step]
+# Each commit is the one that its project has tagged so.
+ACTIONS = {
+    "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1": "v7.0.1",
+    "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97": "v7.0.0",
+    "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a": "v7.0.1",
+    "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c": "v8.0.1",
+    "actions/upload-pages-artifact@fc324d3547104276b827a68afc52ff2a11cc49c9": "v5.0.0",
+    "actions/deploy-pages@cd2ce8fcbc39b97be8ca5fce6e763baed58fa128": "v5.0.0",
+}
+# Those that are more than one `bench` command.
+SETTING_UP = {"bench", "check", "site", "nightly-clean"}
+PUSHING = {("measure", "plan"), ("measure", "collect")}
+WRITING = {
+    ("measure", "plan"): {"contents"},
+    ("measure", "collect"): {"contents"},
+    ("measure", "deploy"): {"pages", "id-token"},
+    ("measure", "alert"): {"issues"},
+    ("report", "comment"): {"pull-requests"},
+}
+
+
+def triggers(workflow: dict) -> set[str]:
+    """YAML reads `on` as a truth value."""
+    return set(workflow[True])
+
+
+def test_there_are_the_workflows_that_the_documentation_tells_of():
+    operating = (ROOT / "docs/operating.md").read_text()
+    assert {f"`{name}.yml`" for name in WORKFLOWS} <= set(re.findall(r"`\w+\.yml`", operating))
+    assert set(WORKFLOWS) == {"bench", "ci", "measure", "report"}
+
+
+def make_targets() -> dict[str, str]:
+    text = (ROOT / "Makefile").read_text()
+    return dict(re.findall(r"^([a-z-]+):[^\n]*\n((?:\t[^\n]*\n)*)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("workflow", "job", "command"), RUNS)
+def test_each_command_is_a_make_target_that_works_anywhere(workflow, job, command):
+    assert command == ".ci/run" or (command.startswith("make ") and command.split()[1:][0] in make_targets())
+    assert len(command.split()) <= 2
+    assert "${{" not in command
+    assert len(command.splitlines()) == 1
+
+
+@pytest.mark.parametrize("target", sorted(make_targets().keys() & {run.split()[-1] for _, _, run in RUNS} - SETTING_UP))
+def test_each_make_target_of_the_workflows_is_a_bench_command(target):
+    (line,) = make_targets()[target].splitlines()
+    words = line.split("bench ", 1)[1].split()
+    command = get_command(cli.app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_variables_reach_commands_in_quotes_only():
+    for name, recipe in make_targets().items():
+        bare = re.sub(r'"[^"]*"', "", recipe)
+        assert "$$" not in bare, (name, bare)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(name):
+    assert WORKFLOWS[name]["permissions"] == {}
+
+
+@pytest.mark.parametrize(("workflow", "job", "content"), JOBS)
+def test_a_job_has_the_least_rights_and_an_end(workflow, job, content):
+    rights = content["permissions"]
+    assert {name for name, right in rights.items() if right == "write"} == WRITING.get((workflow, job), set())
+    assert set(rights.values()) <= {"read", "write"}
+    assert content["timeout-minutes"] <= 360
+
+
+@pytest.mark.parametrize(("workflow", "job", "step"), [s for s in STEPS if "uses" in s[2]])
+def test_an_action_is_a_known_commit_with_its_tag_beside_it(workflow, job, step):
+    assert step["uses"] in ACTIONS
+    assert f"{step['uses']} # {ACTIONS[step['uses']]}\n" in (FOLDER / f"{workflow}.yml").read_text()
+
+
+@pytest.mark.parametrize(("workflow", "job", "step"), [s for s in STEPS if "actions/checkout" in s[2].get("uses", "")])
+def test_a_checkout_keeps_no_credentials_but_where_it_pushes(workflow, job, step):
+    assert step["with"]["persist-credentials"] is ((workflow, job) in PUSHING)
+
+
+def test_what_runs_a_pull_requests_code_has_no_secret_and_no_right_to_write():
+    for name, workflow in WORKFLOWS.items():
+        if "pull_request" in triggers(workflow):
+            text = (FOLDER / f"{name}.yml").read_text()
+            assert "secrets" not in text
+            assert "github.token" not in text
+            assert "self-hosted" not in text
+            assert not any(job == name for job, _ in WRITING)
+            assert all(content["runs-on"] == "ubuntu-24.04" for content in workflow["jobs"].values())
+
+
+def test_what_has_rights_runs_the_code_of_main():
+    assert not any("pull_request_target" in triggers(workflow) for workflow in WORKFLOWS.values())
+    for workflow, job, step in STEPS:
+        if workflow in ("measure", "report") and "actions/checkout" in step.get("uses", ""):
+            assert step["with"]["ref"] == "main", (workflow, job)
+
+
+def test_a_secret_is_given_to_a_single_step_and_never_to_a_job():
+    for name, workflow in WORKFLOWS.items():
+        assert "token" not in str(workflow.get("env", ""))
+        for content in workflow["jobs"].values():
+            assert "token" not in str(content.get("env", "")), name
+
+
+def test_measuring_is_one_run_at_a_time_and_one_stack_at_a_time_on_a_machine_of_ones_own():
+    measure = WORKFLOWS["measure"]
+    assert measure["concurrency"] == {"group": "measure", "cancel-in-progress": False}
+    strategy = measure["jobs"]["measure"]["strategy"]
+    assert strategy["fail-fast"] is False
+    assert "BENCH_RUNNER) && 1 ||" in strategy["max-parallel"]
+
+
+def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():
+    inputs = WORKFLOWS["measure"][True]["workflow_dispatch"]["inputs"]
+    assert set(inputs) == {"releases", "models", "backends", "warm", "runner", "machine"}
+    assert all("inputs." not in command for _, _, command in RUNS)
+
+
+def test_what_fails_or_is_refused_keeps_the_rest_from_nothing():
+    jobs = WORKFLOWS["measure"]["jobs"]
+    assert next(s for s in jobs["plan"]["steps"] if s.get("id") == "lock")["continue-on-error"] is True
+    assert jobs["measure"]["steps"][-1]["if"] == "always()"
+    for name in ("collect", "site", "deploy"):
+        assert jobs[name]["if"].startswith("always() && ")
+    assert set(jobs["alert"]["needs"]) == set(jobs) - {"alert"}
+
+
+def test_updates_of_actions_and_tools_wait_until_others_have_had_them():
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "uv"}
+    assert all(update["cooldown"]["default-days"] >= 7 for update in updates)
+
+
+@pytest.mark.parametrize(
+    "linter", [("zizmor", "--offline", "--no-progress", "--persona", "pedantic", ".github"), ("actionlint",)]
+)
+def test_the_linters_of_workflows_have_nothing_to_say(linter):
+    command = [Path(sys.executable).with_name(linter[0]), *linter[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_exception_for_zizmor_says_why():
+    for path in FOLDER.glob("*.yml"):
+        for line in path.read_text().splitlines():
+            if "zizmor: ignore" in line:
+                assert len(line.partition("]")[2].split()) >= 5, line
