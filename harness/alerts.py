@@ -263,13 +263,13 @@ def _slower(
 def _counted(
     content: MachineContent, step: Step, model: str, n: int, found: Sequence[Change], site: str | None
 ) -> Finding:
-    """The counters of a model that are other numbers."""
+    """The counters of a model that are other numbers; on another machine they are the same finding."""
     lines = "\n".join(
         f"- {c.new.backend}, {c.metric.title.lower()}: {c.before:,.0f} → {c.after:,.0f}" for c in found[:_MOST_LISTED]
     )
     more = f"\n- … and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     return Finding(
-        f"counters {content.machine} {model} {n} {step.new}",
+        f"counters {model} {n} {step.new}",
         f"Exact counters of {model} (n={n}) differ in {_release(step.new)}",
         f"Another graph, another algorithm, or other rounding on the way:\n\n{lines}{more}\n\n"
         f"{_about(content, step.old, step.new, site)}",
