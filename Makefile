@@ -40,6 +40,7 @@ nightly-plan: setup
 
 # On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
 nightly-clean:
+	rm -rf shard incoming
 	git clean -ffdq results
 	git checkout --quiet -- results
 
@@ -50,7 +51,7 @@ nightly-collect: setup
 	$(VENV)/bin/bench nightly collect $(wildcard incoming/*)
 
 nightly-alerts: setup
-	$(VENV)/bin/bench nightly alerts --repository "$$GITHUB_REPOSITORY" --site "$$SITE" --jobs "$$NEEDS" --log "$$LOG"
+	$(VENV)/bin/bench nightly alerts --repository "$$GITHUB_REPOSITORY" --jobs "$$NEEDS" --log "$$LOG"
 
 # Asks whether the site can be deployed, so that a missing setting is a sentence.
 nightly-pages: setup

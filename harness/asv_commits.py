@@ -64,7 +64,9 @@ class Clone(Git):
     def get_hashes_from_range(self, range_spec: str) -> list[str]:
         """Return the commits of a range such as main~3..main, newest first."""
         try:
-            arguments = ["rev-list", "--first-parent", *shlex.split(range_spec), "--"]
+            # Names of branches have no spaces, but may have quotes.
+            named = shlex.split(range_spec) if " " in range_spec else [range_spec]
+            arguments = ["rev-list", "--first-parent", *named, "--"]
             return self._run_git(arguments, display_error=False, dots=False).split()
         except (util.ProcessError, ValueError) as error:
             raise util.UserError(
@@ -99,7 +101,7 @@ class Commit(StackEnvironment):
                     f"`matrix` in {_CONFIGURATION} names a stack and nothing else: "
                     '{"req": {"stack": ["v6.4.0"]}} is one that would do.'
                 )
-            self._base = stacks.get_stack(requirements["stack"])
+            self._base = stacks.get_stack(str(requirements["stack"]))
         super().__init__(conf, python, {"stack": self._base.tag}, tagged_env_vars)
 
     @staticmethod

@@ -117,6 +117,11 @@ def build(commit: str, repository: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="build-", dir=COMMITS) as scratch:
         # A clone of its own: the maintainer's working tree stays as it is, and versions that are made from tags work.
         source, wheels = Path(scratch) / "source", Path(scratch) / "wheels"
+        source.mkdir()
+        # A partial clone fetches here what it lacks of the commit, as a clone of it could not.
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        _git(repository, doing, f"--work-tree={source}", "read-tree", "--reset", "-u", commit, variables=index)
+        shutil.rmtree(source)
         _git(repository, doing, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(source))
         _git(source, doing, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", commit)
         interpreter = str(environments.base_python())
@@ -165,7 +170,14 @@ def resolve(commit: str, date: datetime, wheel: Path, base: Stack) -> str:
             compiled = stacks.compile_pins([project, "pymc", *requested, *fixed], date, doing, *more)
         return dict(_PIN.findall("\n".join(compiled)))
 
-    solved = move(pins, solve)
+    try:
+        solved = move(pins, solve)
+    except MachineError:
+        raise
+    except BenchError as error:
+        raise BenchError(
+            f"{str(error).rstrip('.')}; another stack, in the configuration's `matrix`, may do."
+        ) from error
     whole = Stack("", date, {**solved, project: version}, "")
     before = Stack("", base.date, {**pins, project: version}, "")
     header = [
@@ -264,12 +276,15 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _git(path: Path, doing: str, *arguments: str) -> str:
+def _git(path: Path, doing: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
     """Run Git in `path` and return what it prints."""
-    done = subprocess.run(["git", *arguments], cwd=path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **(variables or {})}
+    done = subprocess.run(["git", *arguments], cwd=path, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["git gave no reason"])[-1]
         if "No space left on device" in done.stderr:
             raise MachineError(f"{doing}: the disk is full; free some space and try again.")
+        if environments.NO_NETWORK.search(done.stderr):
+            raise MachineError(f"{doing}: {reason}; check the network connection and try again.")
         raise BenchError(f"{doing}: {reason}")
     return done.stdout.strip()

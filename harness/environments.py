@@ -36,13 +36,14 @@ _TRANSPORT = re.compile(
     r"UV_(DEFAULT_INDEX|INDEX|INDEX_.*|CACHE_DIR|LINK_MODE|OFFLINE|HTTP_.*|.*NATIVE_TLS|SYSTEM_CERTS"
     r"|INSECURE_HOST|KEYRING_PROVIDER|CONCURRENT_.*|REQUEST_TIMEOUT|NO_PROGRESS)"
 )
-_NO_NETWORK = re.compile(
+NO_NETWORK = re.compile(
     r"error sending request|dns error|failed to lookup|tcp connect|connection (refused|reset)|timed out"
     r"|network (is )?unreachable|network (was|connectivity is) disabled|could not connect|client error \(connect\)"
-    r"|http status server error",
+    r"|http status server error|could not resolve host|failed to connect to",
     re.IGNORECASE,
 )
 _FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|os error 28\b", re.IGNORECASE)
+_CAUSE = re.compile(r"^\s*(?:cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", re.MULTILINE)
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt): \S")
 _AS_OF = re.compile(r"^# resolved as of: (\S+)$", re.MULTILINE)
 _ASV_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==", re.MULTILINE)
@@ -269,22 +270,21 @@ def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> st
         return done.stdout
     if _FULL_DISK.search(done.stderr):
         raise MachineError(f"{doing}: the disk is full; free some space and try again.")
-    if _NO_NETWORK.search(done.stderr):
-        raise MachineError(f"{doing}: the package index cannot be reached; check the network connection and try again.")
+    if NO_NETWORK.search(done.stderr):
+        which = "the Git repository of a package" if "Git operation failed" in done.stderr else "the package index"
+        raise MachineError(f"{doing}: {which} cannot be reached; check the network connection and try again.")
     raise BenchError(f"{doing}: {_reason(done.stderr)}")
 
 
 def _reason(stderr: str) -> str:
     """Return the innermost cause that uv gives, on one line; of a build its package and what ended it."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("hint:")] or ["uv gave no reason."]
-    causes = [line for line in lines if line.startswith(("cause:", "Caused by:", "├─▶", "╰─▶", "error:", "×"))]
-    causes = [re.sub(r"^(cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", "", line) for line in causes] or lines
-    exceptions = [line for line in lines if _EXCEPTION.match(line)]
+    told = [part.split("\n\n")[0] for part in _CAUSE.split(stderr)]
+    exceptions = [line.strip() for line in stderr.splitlines() if _EXCEPTION.match(line.strip())]
     if "build backend returned an error" in stderr and exceptions:
-        built = re.search(r"Failed to build (.*)", stderr)
+        # The package, where uv names one and not a folder.
+        built = re.search(r"Failed to build (`?\w[^/\s]*)", stderr)
         return f"Failed to build {built[1]}: {exceptions[-1]}" if built else exceptions[-1]
-    return causes[-1]
+    return " ".join(told[-1].split()) or "uv gave no reason."
 
 
 def _uv_environment() -> dict[str, str]:
@@ -294,7 +294,8 @@ def _uv_environment() -> dict[str, str]:
     }
     for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"):
         kept.pop(name, None)
-    return kept | {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    # Whole lines: what uv says is looked into, and quoted.
+    return kept | {"UV_NO_CONFIG": "1", "UV_NO_WRAP": "1", "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def _remove(path: Path) -> None:

@@ -72,7 +72,8 @@ def plan(
     most: Annotated[int, typer.Option(min=1, help="Stacks at most, the newest first.")] = 20,
 ) -> None:
     """Print the stacks that are not wholly measured on this machine, newest first, as a JSON list for a matrix."""
-    chosen = [stacks.get_stack(r) for r in release] if release else stacks.load_stacks()
+    named = {stack.tag: stack for stack in map(stacks.get_stack, release or [])}
+    chosen = list(named.values()) or stacks.load_stacks()
     description = run.inside()
     cells = run.cells(description, small=True, models=model or run.MODELS, backends=backend)
     found = json.dumps(left(chosen, machine_name(), cells, description, warm)[:most])
@@ -201,7 +202,9 @@ def alerts_command(
     repository: Annotated[
         str | None, typer.Option(help="Write issues to this repository of GitHub, owner/name; needs GITHUB_TOKEN.")
     ] = None,
-    site: Annotated[str | None, typer.Option(help="The address of the published site, for links.")] = None,
+    site: Annotated[
+        str | None, typer.Option(help="The address of the published site, for links; GitHub is asked if none.")
+    ] = None,
     jobs: Annotated[
         str | None, typer.Option(help="What became of the run's jobs and steps: `toJSON(needs)` of a workflow.")
     ] = None,
@@ -211,6 +214,8 @@ def alerts_command(
     if (to is None) == (repository is None):
         raise BenchError("Where shall the alerts go? Name either --to FOLDER or --repository owner/name.")
     tracker: alerts.Tracker = alerts.Files(to) if to else alerts.GitHub(Api(repository, token()))
+    if isinstance(tracker, alerts.GitHub):
+        site = site or _site(tracker.api)
     failed = _failed(jobs) if jobs else []
     found = [alerts.failed_run(failed, log)] if failed else []
     found += alerts.not_installed(stacks.load_stacks(), stacks.recorded_imports())
@@ -223,6 +228,15 @@ def alerts_command(
         f"{told.opened} issues opened, {told.updated} updated, {told.same} as before, {told.closed} closed: "
         f"{', '.join(f.title for f in found) or 'nothing to tell'}."
     )
+
+
+def _site(api: Api) -> str:
+    """Where the site of a repository is published, or will be once Pages is set up."""
+    owner, name = api.repository.split("/")
+    try:
+        return api.get("/pages")["html_url"]
+    except (BenchError, KeyError):
+        return f"https://{owner}.github.io/{name}/"
 
 
 def _failed(jobs: str) -> list[str]:

@@ -42,7 +42,8 @@ def report(event: Path, api: Api) -> str:
     if number is None:
         return f"No open pull request with the label {LABEL} is at the commit that was run: there is nobody to tell."
     artifacts = api.pages(f"/actions/runs/{run_id}/artifacts", within="artifacts")
-    artifact = next((a for a in artifacts if a["name"] == ARTIFACT), None)
+    # A run that was run again has one of each time.
+    artifact = max((a for a in artifacts if a["name"] == ARTIFACT), key=lambda a: int(a["id"]), default=None)
     if artifact is None:
         return "Nothing was measured: the run has no results, and its log says why."
     if artifact["size_in_bytes"] > MOST_ZIPPED:
@@ -63,7 +64,9 @@ def _run(event: Path) -> tuple[int, str, str, str]:
     """Number, commit, and owner and branch of the commit, of the run that the event is about."""
     try:
         told = json.loads(event.read_text(encoding="utf-8"))["workflow_run"]
-        owner, branch = told["head_repository"]["owner"]["login"], told["head_branch"]
+        # The repository of a fork may have been deleted since.
+        repository, branch = told["head_repository"], told["head_branch"]
+        owner = "" if repository is None else repository["owner"]["login"]
         number, head = int(told["id"]), str(told["head_sha"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchError(
@@ -79,7 +82,7 @@ def _pull_request(api: Api, head: str, owner: str, branch: str) -> int | None:
 
     The label is asked for once more: the workflow that ran may be the pull request's own.
     """
-    for found in api.pages("/pulls", state="open", head=f"{owner}:{branch}"):
+    for found in api.pages("/pulls", state="open", head=f"{owner}:{branch}") if owner else ():
         if found["head"]["sha"] == head and LABEL in {label["name"] for label in found["labels"]}:
             return int(found["number"])
     return None

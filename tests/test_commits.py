@@ -392,6 +392,35 @@ def test_a_repository_elsewhere_is_mirrored_and_fetched_from(maintainer):
     assert not (maintainer.suite / "pymc").exists()
 
 
+@pytest.mark.parametrize(
+    "kind", [["--filter=blob:none"], ["--depth=1"], ["--bare"]], ids=["partial", "shallow", "bare"]
+)
+def test_a_clone_of_any_kind_will_do(maintainer, kind):
+    maintainer.commit("2024-06-01", "1.1", "pytensor")
+    commit = maintainer.commit("2024-06-02", "1.2", "pytensor")
+    maintainer.git("config", "uploadpack.allowFilter", "true")
+    other = maintainer.suite / "other"
+    maintainer.git("clone", "--quiet", "--no-checkout", *kind, maintainer.clone.as_uri(), str(other))
+    status, output = maintainer.asv(*CONFIG, "run", "main^!", BENCH_REPOSITORY=str(other))
+    assert status == 0, output
+    assert maintainer.number(commit) == 12.0
+
+
+def test_a_branch_may_have_any_name_that_git_takes(maintainer):
+    commit = maintainer.commit("2024-06-01", "1.1", "pytensor")
+    maintainer.git("branch", "it's&(an)#odd'\"$name")
+    assert maintainer.asv(*CONFIG, "run", "it's&(an)#odd'\"$name^!")[0] == 0
+    assert maintainer.number(commit) == 11.0
+
+
+def test_a_dependency_from_a_repository_that_cannot_be_reached_is_not_a_failure_of_the_commit(maintainer):
+    maintainer.commit("2024-06-01", "1.1", "pytensor @ git+http://nowhere.invalid/pytensor")
+    status, output = maintainer.asv(*CONFIG, "run", "main^!")
+    assert status == 1
+    assert "the Git repository of a package cannot be reached; check the network connection" in output, output
+    assert not list((maintainer.suite / "results/commits/asv/m").glob("*-commit-*.json"))
+
+
 def test_an_interrupted_run_goes_on_without_building_or_solving_again(maintainer):
     commit = maintainer.commit("2024-06-01", "1.1", "pytensor>=2")
     waits = 'import os, time\ndef track_wait():\n    open("MARK", "w").close()\n    time.sleep(WAIT)\n    return 1\n'
@@ -428,13 +457,14 @@ def test_what_does_not_exist_is_one_sentence(maintainer, named, changes, sentenc
     assert sentence in output
 
 
-def test_an_unknown_stack_is_one_sentence_with_those_that_exist(maintainer):
+@pytest.mark.parametrize(("stack", "named"), [('"v7.7"', "v7.7"), ("7.7", "7.7")])
+def test_an_unknown_stack_is_one_sentence_with_those_that_exist(maintainer, stack, named):
     config = maintainer.suite / "asv.commits.conf.json"
-    config.write_text(config.read_text().replace('["v1.0"]', '["v7.7"]'))
+    config.write_text(config.read_text().replace('["v1.0"]', f"[{stack}]"))
     maintainer.commit("2024-06-01", "1.1")
     status, output = maintainer.asv(*CONFIG, "run", "main^!")
     assert status == 1
-    assert "There is no stack 'v7.7': the newest are v1.0" in output
+    assert f"There is no stack {named!r}: the newest are v1.0" in output
 
 
 def test_the_configuration_keeps_commits_apart_from_releases():

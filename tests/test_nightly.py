@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from harness import nightly, run, stacks
 from harness.cli import app
 from harness.errors import BenchError
+from harness.github import Api
 from tests import site_results as make
 
 CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
@@ -60,6 +61,23 @@ def test_a_plan_is_one_line_of_json_for_the_matrix(results, tmp_path, monkeypatc
     assert (tmp_path / "output").read_text() == 'stacks=["v6.2.0", "v6.1.0"]\n'
     done = CliRunner().invoke(app, ["nightly", "plan", "--most", "1"])
     assert json.loads(done.stdout) == ["v6.2.0"]
+
+
+def test_a_release_that_is_named_twice_is_planned_once(results, monkeypatch):
+    monkeypatch.setenv("BENCH_RELEASES", "v6.2.0 6.2.0 v6.1.0")
+    assert json.loads(CliRunner().invoke(app, ["nightly", "plan"]).stdout) == ["v6.2.0", "v6.1.0"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "address"),
+    [
+        ((200, {"html_url": "https://bench.example.org/"}), "https://bench.example.org/"),
+        ((404, {}), "https://o.github.io/r/"),
+    ],
+)
+def test_links_of_alerts_lead_to_where_pages_publishes_the_site(api, answer, address):
+    api.answer = lambda _, path: answer if path == "/pages" else (404, {})
+    assert nightly._site(Api("o/r", "secret", api.address)) == address
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,19 @@ def test_without_the_label_nobody_is_told_whatever_a_workflow_of_the_pull_reques
     assert github.written == []
 
 
+def test_when_the_fork_is_gone_nobody_is_told(api, results, tmp_path):
+    github = GitHub(api, zipped(results))
+    assert "nobody to tell" in github.report(tmp_path, head_repository=None)
+    assert github.written == []
+
+
+def test_of_a_run_that_was_run_again_the_newest_results_are_told(api, results, tmp_path):
+    github = GitHub(api, zipped(results))
+    github.artifacts = [{"name": report.ARTIFACT, "id": n, "size_in_bytes": 1} for n in (2, 3, 1)]
+    github.report(tmp_path)
+    assert any(path.startswith("/actions/artifacts/3/") for _, path, _ in api.asked)
+
+
 def test_without_results_there_is_nothing_to_tell(api, results, tmp_path):
     github = GitHub(api, zipped(results))
     github.artifacts = [{"name": "site", "id": 3, "size_in_bytes": 1}]
@@ -265,7 +278,7 @@ def test_a_comment_is_never_longer_than_github_takes(tmp_path, results):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"head_sha": "../../x"}, {"head_sha": HEAD + "\n"}, {"id": "7; id"}, {"head_repository": None}]
+    "changes", [{"head_sha": "../../x"}, {"head_sha": HEAD + "\n"}, {"id": "7; id"}, {"head_repository": {}}]
 )
 def test_an_event_that_is_not_of_a_run_is_one_sentence(api, results, tmp_path, changes):
     with pytest.raises(BenchError, match="workflow_run"):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -136,6 +137,35 @@ def test_measuring_is_one_run_at_a_time_and_one_stack_at_a_time_on_a_machine_of_
     strategy = measure["jobs"]["measure"]["strategy"]
     assert strategy["fail-fast"] is False
     assert "BENCH_RUNNER) && 1 ||" in strategy["max-parallel"]
+
+
+def test_the_site_of_a_run_that_is_run_again_can_be_told_from_that_of_the_first_attempt():
+    jobs = WORKFLOWS["measure"]["jobs"]
+    (upload,) = (s for s in jobs["site"]["steps"] if "upload-pages-artifact" in s.get("uses", ""))
+    assert "github.run_attempt" in upload["with"]["name"]
+    assert jobs["site"]["outputs"]["artifact"] == upload["with"]["name"]
+    assert jobs["deploy"]["steps"][-1]["with"]["artifact_name"] == "${{ needs.site.outputs.artifact }}"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "variables", "name"),
+    [
+        ({}, {}, "github-ubuntu-24.04"),
+        ({}, {"BENCH_RUNNER": "bench-1", "BENCH_MACHINE": "box"}, "box"),
+        ({"runner": "bench-1"}, {"BENCH_RUNNER": "bench-1", "BENCH_MACHINE": "box"}, "box"),
+        ({"runner": "ubuntu-24.04"}, {"BENCH_RUNNER": "bench-1", "BENCH_MACHINE": "box"}, "github-ubuntu-24.04"),
+        ({"runner": "bench-1"}, {}, "github-bench-1"),
+        ({"runner": "bench-2", "machine": "other"}, {"BENCH_RUNNER": "bench-1", "BENCH_MACHINE": "box"}, "other"),
+        ({}, {"BENCH_RUNNER": "bench-1"}, "github-bench-1"),
+    ],
+)
+def test_results_of_a_runner_are_never_called_by_the_name_of_another(inputs, variables, name):
+    expression = WORKFLOWS["measure"]["env"]["BENCH_MACHINE"].removeprefix("${{").removesuffix("}}")
+    for theirs, python in (("&&", " and "), ("||", " or "), ("!", " not "), ("format(", "str.format(")):
+        expression = expression.replace(theirs, python)
+    known = {"inputs": SimpleNamespace(**{"runner": "", "machine": ""} | inputs)}
+    known |= {"vars": SimpleNamespace(**{"BENCH_RUNNER": "", "BENCH_MACHINE": ""} | variables)}
+    assert eval(expression.strip(), {"__builtins__": {}, "str": str}, known) == name
 
 
 def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():
