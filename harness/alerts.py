@@ -19,6 +19,7 @@ from typing import Protocol
 
 from harness import changes, stacks
 from harness.changes import Change, Noise, Step, Turn
+from harness.errors import BenchError
 from harness.github import Api, quoted
 from harness.site.content import MachineContent
 from harness.stacks import Stack
@@ -122,7 +123,14 @@ class Files:
         self._write(number, {**self._all()[number], "open": False, "why": why})
 
     def _all(self) -> dict[int, dict]:
-        return {int(p.stem): json.loads(p.read_text()) for p in self.folder.glob("[0-9]*.json")}
+        found = {}
+        for path in sorted(self.folder.glob("[0-9]*.json")):
+            try:
+                document = json.loads(path.read_text())
+                found[int(path.stem)] = {key: document[key] for key in ("open", "title", "text", "why")}
+            except (ValueError, KeyError, TypeError) as error:
+                raise BenchError(f"{path} is no issue that was written here: delete it and try again.") from error
+        return found
 
     def _write(self, number: int, document: Mapping) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -232,7 +232,7 @@ def alerts_command(
 
 def _site(api: Api) -> str:
     """Where the site of a repository is published, or will be once Pages is set up."""
-    owner, name = api.repository.split("/")
+    owner, _, name = api.repository.partition("/")
     try:
         return api.get("/pages")["html_url"]
     except (BenchError, KeyError):

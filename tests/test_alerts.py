@@ -6,8 +6,11 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
+
 from harness import alerts
 from harness.alerts import Files, Finding, Told, tell
+from harness.errors import BenchError
 from harness.github import Api
 from harness.stacks import load_stacks
 from tests.test_answers import content, measurement
@@ -37,6 +40,13 @@ def test_an_issue_that_somebody_else_wrote_is_left_alone(tmp_path):
     tracker.create("A question", "why is it slow?")
     assert tell([], tracker) == Told(0, 0, 0, 0)
     assert documents(tmp_path)[0]["open"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"open": true}'])
+def test_a_damaged_issue_is_named_with_the_next_step(tmp_path, content):
+    (tmp_path / "3.json").write_text(content)
+    with pytest.raises(BenchError, match=r"3\.json is no issue that was written here: delete it and try again\.$"):
+        Files(tmp_path).open()
 
 
 def test_two_issues_with_one_mark_are_one_finding(tmp_path):
