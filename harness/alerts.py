@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Protocol
 
 from harness import changes, stacks
-from harness.changes import Change, Noise, Step, Turn
+from harness.changes import Change, Step, Turn
 from harness.errors import BenchError
 from harness.github import Api, quoted
 from harness.site.content import MachineContent
@@ -27,9 +31,13 @@ from harness.stacks import Stack
 LABEL = "benchmark-alert"
 RECENT = timedelta(days=182)
 """How long before the newest measured stack something must have come to be told of."""
-# At the very end, where no text of a record can stand.
-_MARK = re.compile(r"<!-- finding ([0-9a-f]{12}) -->\s*\Z")
+# A line of its own, which no text of a record can be.
+_MARK = re.compile(r"^<!-- finding ([0-9a-f]{12}) -->\s*$", re.MULTILINE)
+FAILED_RUN = "the nightly run"
+"""The key of the finding that the run that measures has itself failed."""
 _MOST_LISTED = 30
+# GitHub takes 256 and 65,536 characters.
+_LONGEST_TITLE, _LONGEST_REASON, _LONGEST_PART = 250, 10_000, 500
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,11 @@ class Finding:
     def text(self) -> str:
         """The issue's whole text."""
         return f"{self.body}\n\n<!-- finding {self.identity} -->\n"
+
+    @property
+    def heading(self) -> str:
+        """The issue's title, of a length that GitHub takes."""
+        return self.title if len(self.title) <= _LONGEST_TITLE else f"{self.title[:_LONGEST_TITLE]}…"
 
 
 class Tracker(Protocol):
@@ -77,27 +90,33 @@ class Told:
     closed: int
 
 
-def tell(findings: Iterable[Finding], tracker: Tracker) -> Told:
-    """Bring a tracker's issues up to date with the findings; a finding has one issue, however often it is told."""
+def tell(findings: Iterable[Finding], tracker: Tracker, close: bool = True, keep: Collection[str] = ()) -> Told:
+    """Bring a tracker's issues up to date with the findings; a finding has one issue, however often it is told.
+
+    Those that are gone are closed, unless it is not known whether they are: none without `close`, and none of the keys
+    in `keep`.
+    """
     known: dict[str, tuple[int, str]] = {}
     for number, text in sorted(tracker.open().items()):
-        mark = _MARK.search(text)
-        if mark and mark[1] not in known:
-            known[mark[1]] = (number, text)
+        # Whatever somebody has written around it.
+        for mark in _MARK.findall(text)[-1:]:
+            known.setdefault(mark, (number, text))
     opened = updated = same = 0
     for finding in {f.identity: f for f in findings}.values():
         number, text = known.pop(finding.identity, (None, None))
         if number is None:
-            tracker.create(finding.title, finding.text)
+            tracker.create(finding.heading, finding.text)
             opened += 1
         elif text.strip() != finding.text.strip():
-            tracker.update(number, finding.title, finding.text)
+            tracker.update(number, finding.heading, finding.text)
             updated += 1
         else:
             same += 1
-    for number, _ in known.values():
+    kept = {Finding(key, "", "").identity for key in keep}
+    gone = [number for mark, (number, _) in known.items() if close and mark not in kept]
+    for number in gone:
         tracker.close(number, "The newest results no longer show this.")
-    return Told(opened, updated, same, len(known))
+    return Told(opened, updated, same, len(gone))
 
 
 @dataclass(frozen=True)
@@ -137,52 +156,86 @@ class Files:
         (self.folder / f"{number}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-def findings(content: MachineContent, site: str | None = None) -> list[Finding]:
-    """What a recent release measured on this machine has that the one before it had not, and what is still so.
+def findings(machines: Sequence[MachineContent], site: str | None = None) -> list[Finding]:
+    """What recent releases have that the ones before had not, and what is still so.
 
-    Against the release before it, the newest measurement decides: a slower release stays a finding until a later one
-    is as fast as before, or until it is half a year old. That a backend works again is told of the newest release only.
-    `site` is the address of the published pages; without it there are no links.
+    The newest release in which a parameter set was measured decides whether its backend is still broken, whichever
+    machine measured it; that it works again is told until a later one was measured. Of numbers the newest measurement
+    on the same machine that can be compared decides: a slower release stays a finding until a later one is as fast as
+    before. What is older than half a year is told no longer. `site` is the address of the published pages; without it
+    there are no links.
     """
-    if not content.steps:
-        return []
-    latest = {key: m for tag in content.tags for key, m in content.cells[tag].items()}
-    since = content.stack(content.tags[-1]).date - RECENT
+    since = machines[0].stacks[-1].date - RECENT
     found = []
-    for step in (s for s in content.steps if content.stack(s.new).date >= since):
-        now = {key: m for key, m in latest.items() if key in content.cells[step.old]}
-        found += [
-            _turned(content, step.old, step.new, turn, site)
-            for turn in step.turns
-            if _is_worse(turn) and now[turn.model, turn.n, turn.backend].outcome != "ok"
-        ]
-        kept = [c for c in (*step.slower, *step.counters) if _is_still_so(c, now, content.noise)]
-        # One finding for what has one cause, most likely: all numbers of a backend, all counters of a model.
-        slower: dict[tuple, list[Change]] = {}
-        counters: dict[tuple, list[Change]] = {}
-        for c in kept:
-            of = (
-                (counters, (c.new.model, c.new.n))
-                if c.metric.exact
-                else (slower, (c.new.model, c.new.n, c.new.backend))
-            )
-            of[0].setdefault(of[1], []).append(c)
-        found += [_slower(content, step, *key, changed, site) for key, changed in slower.items()]
-        found += [_counted(content, step, *key, changed, site) for key, changed in counters.items()]
-    newest = content.steps[0]
-    again = [turn for turn in newest.turns if turn.after == "ok"]
-    return found + [_turned(content, newest.old, newest.new, turn, site) for turn in again]
+    for content, old, new, turn in _turns(machines):
+        if content.stack(new).date >= since and _is_news(turn) and _is_still_turned(machines, new, turn):
+            found.append(_turned(content, old, new, turn, site))
+    for content in machines:
+        for step in (s for s in content.steps if content.stack(s.new).date >= since):
+            found += _grown(content, step, site)
+    return found
 
 
-def swept(content: MachineContent, site: str | None = None) -> list[Finding]:
-    """What turned between the two newest releases of the compatibility table."""
+def _turns(machines: Sequence[MachineContent]) -> Iterator[tuple[MachineContent, str | None, str, Turn]]:
+    """What turned from one release to another: in the newest two of the compatibility table, and on each machine."""
+    content = machines[0]
     known = {stack.tag for stack in content.stacks}
     releases = {tag: cells for tag, cells in content.table["releases"].items() if tag in known}
-    if len(releases) < 2:
-        return []
-    old, new = list(releases)[-2:]
-    turns = changes.turns(releases[old], releases[new])
-    return [_turned(content, old, new, turn, site) for turn in turns if _is_worse(turn) or turn.after == "ok"]
+    for old, new in pairwise(list(releases)[-2:]):
+        for turn in changes.turns(releases[old], releases[new]):
+            yield content, old, new, turn
+    for content in machines:
+        for step in content.steps:
+            for turn in step.turns:
+                yield content, step.old, step.new, turn
+        # A wrong answer is news even where there is nothing before it.
+        for before, tag in pairwise([None, *content.tags]):
+            for key, m in content.cells[tag].items():
+                if m.outcome == "invalid" and key not in content.cells.get(before, {}):
+                    yield content, before, tag, Turn(*key, "not measured", m.outcome, m.reason)
+
+
+def _is_news(turn: Turn) -> bool:
+    """Whether a backend works again or broke; a wrong answer is news whatever was before."""
+    return turn.after in ("ok", "invalid") or turn.before == "ok"
+
+
+def _is_still_turned(machines: Sequence[MachineContent], new: str, turn: Turn) -> bool:
+    """Whether no later release says otherwise; where machines disagree about one, the backend is still broken."""
+    key = (turn.model, turn.n, turn.backend)
+    later = [s.tag for s in machines[0].stacks if s.date > machines[0].stack(new).date]
+    for tag in reversed(later):
+        outcomes = {m.cells[tag][key].outcome for m in machines if key in m.cells.get(tag, {})}
+        if outcomes:
+            return turn.after != "ok" and outcomes != {"ok"}
+    return True
+
+
+def _grown(content: MachineContent, step: Step, site: str | None) -> list[Finding]:
+    """The numbers that a release made larger, and the counters that it made others."""
+    slower: dict[tuple, list[Change]] = {}
+    counters: dict[tuple, list[Change]] = {}
+    # One finding for what has one cause, most likely: all numbers of a backend, all counters of a model.
+    for c in filter(partial(_is_still_so, content), step.slower):
+        slower.setdefault((c.new.model, c.new.n, c.new.backend), []).append(c)
+    for c in filter(partial(_is_still_so, content), step.counters):
+        counters.setdefault((c.new.model, c.new.n), []).append(c)
+    return [_slower(content, step, *key, found, site) for key, found in slower.items()] + [
+        _counted(content, step, *key, found, site) for key, found in counters.items()
+    ]
+
+
+def _is_still_so(content: MachineContent, change: Change) -> bool:
+    """Whether the newest measurement that can be compared with the one before the change is not as good as that.
+
+    One that cannot be, of another processor or of a machine that changed speed, says nothing: an issue that it closed
+    would be opened again by the next.
+    """
+    key = (change.new.model, change.new.n, change.new.backend)
+    measured = (content.cells[tag][key] for tag in reversed(content.tags) if key in content.cells[tag])
+    newest = next(m for m in measured if m is change.new or changes.comparable(change.metric, change.old, m))
+    after = median(change.metric.samples(newest))
+    return after != change.before if change.metric.exact else after >= changes.SMALLEST * change.before
 
 
 def not_installed(known: Sequence[Stack], imports: Mapping[str, Mapping[str, str]]) -> list[Finding]:
@@ -192,37 +245,28 @@ def not_installed(known: Sequence[Stack], imports: Mapping[str, Mapping[str, str
         Finding(
             f"install {stack.tag}",
             f"{_release(stack.tag)} cannot be installed with the newest of everything",
-            f"Nothing of it can be measured: {quoted(imports[stack.tag]['install'])}",
+            f"Nothing of it can be measured: {quoted(imports[stack.tag]['install'][:_LONGEST_REASON])}",
         )
         for stack in known
         if stack.date >= since and "install" in imports.get(stack.tag, {})
     ]
 
 
-def _is_worse(turn: Turn) -> bool:
-    """Whether a backend broke; a wrong answer is news whatever was before."""
-    return turn.after == "invalid" or (turn.before == "ok" and turn.after != "ok")
-
-
-def _is_still_so(change: Change, latest: Mapping, noise: Noise) -> bool:
-    """Whether the newest measurement differs from the one before the change as well."""
-    now = changes.compare(change.metric, change.old, latest[change.new.model, change.new.n, change.new.backend], noise)
-    return now is not None and (now.worse or change.metric.exact)
-
-
 def failed_run(parts: Sequence[str], address: str | None) -> Finding:
     """The run that measures has itself failed, in these parts."""
     link = f" Its log and what it says of it: <{address}>" if address else ""
-    names = ", ".join(map(quoted, parts))
-    return Finding("the nightly run", "The nightly benchmark run failed", f"Not all of it succeeded: {names}.{link}")
+    names = ", ".join(quoted(part[:_LONGEST_PART]) for part in parts[:_MOST_LISTED])
+    return Finding(FAILED_RUN, "The nightly benchmark run failed", f"Not all of it succeeded: {names}.{link}")
 
 
 def _release(tag: str) -> str:
     return f"PyMC {tag[1:]}"
 
 
-def _about(content: MachineContent, old: str, new: str, site: str | None) -> str:
-    """What every finding ends with: machine, packages, link."""
+def _about(content: MachineContent, old: str | None, new: str, site: str | None) -> str:
+    """What every finding ends with: machine, packages, link; no packages where nothing was measured before."""
+    if old is None:
+        return f"Machine: {content.machine}."
     difference = str(stacks.diff(content.stack(old), content.stack(new))).splitlines()
     # Those that decide how a model is sampled come first.
     difference.sort(key=lambda line: not set(line.split()) & set(stacks.DECIDING))
@@ -235,16 +279,17 @@ def _about(content: MachineContent, old: str, new: str, site: str | None) -> str
     )
 
 
-def _turned(content: MachineContent, old: str, new: str, turn: Turn, site: str | None) -> Finding:
+def _turned(content: MachineContent, old: str | None, new: str, turn: Turn, site: str | None) -> Finding:
     where = f"{turn.backend} on {turn.model} (n={turn.n})"
     words = {"ok": "works again", "invalid": "gives a wrong answer", "unsupported": "is no longer supported"}
-    reason = f"\n\n{quoted(turn.reason)}" if turn.reason else ""
-    # Without the machine: what two of them find is one finding.
+    reason = f"\n\n{quoted(turn.reason[:_LONGEST_REASON])}" if turn.reason else ""
+    before = f"was `{turn.before}` in {_release(old)}" if old else "was measured for the first time"
+    # Without the machine, and without the kind of failure: what two of them find is one finding.
+    kind = turn.after if turn.after in ("ok", "invalid") else "broken"
     return Finding(
-        f"turn {turn.model} {turn.n} {turn.backend} {new}",
+        f"turn {turn.model} {turn.n} {turn.backend} {new} {kind}",
         f"{where} {words.get(turn.after, 'is broken')} in {_release(new)}",
-        f"{where} was `{turn.before}` in {_release(old)} and is `{turn.after}` in {_release(new)}."
-        f"{reason}\n\n{_about(content, old, new, site)}",
+        f"{where} {before} and is `{turn.after}` in {_release(new)}.{reason}\n\n{_about(content, old, new, site)}",
     )
 
 
@@ -255,7 +300,7 @@ def _slower(
     worst, lines = found[0], []
     for c in found:
         old, new = (c.metric.samples(m) for m in (c.old, c.new))
-        low, high = min(new) / max(old), max(new) / min(old)
+        low, high = (a / b if b else math.inf for a, b in ((min(new), max(old)), (max(new), min(old))))
         lines.append(
             f"- {c.metric.title}: {c.before:.3g} → {c.after:.3g} {c.metric.unit}, a ratio of {c.ratio:.2f}; from "
             f"sample to sample it is {low:.2f} to {high:.2f} ({len(old)} and {len(new)} trials)"
@@ -291,7 +336,7 @@ class GitHub:
     api: Api
 
     def open(self) -> Mapping[int, str]:
-        """The texts of the open ones that have the suite's label and were made by a workflow or an app."""
+        """The texts of the open ones that have the suite's label and were made by an app or by somebody trusted."""
         found = self.api.pages("/issues", state="open", labels=LABEL)
         return {i["number"]: i.get("body") or "" for i in found if "pull_request" not in i and _is_ours(i)}
 
@@ -310,5 +355,6 @@ class GitHub:
 
 
 def _is_ours(issue: Mapping) -> bool:
-    """Anybody may write a mark into an issue: only a bot's counts."""
-    return (issue.get("user") or {}).get("type") == "Bot"
+    """Anybody may write a mark into an issue: a bot's counts, and that of those who may change the results as well."""
+    trusted = issue.get("author_association") in ("OWNER", "MEMBER", "COLLABORATOR")
+    return trusted or (issue.get("user") or {}).get("type") == "Bot"

@@ -94,10 +94,13 @@ def _few(names: list[str]) -> str:
 def _kept() -> dict:
     try:
         document = json.loads(PATH.read_text(encoding="utf-8"))
-        return {name: entry for name, entry in document.items() if isinstance(entry, dict)}
+        entries = {name: entry for name, entry in document.items() if isinstance(entry, dict)}
+        if all(isinstance(entry.get(field), str) for entry in entries.values() for field in ("code", "version")):
+            return entries
+        raise ValueError("an entry without its code or its version")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise BenchError(
             f"{PATH.relative_to(ROOT)} is damaged: restore it with `git checkout -- {PATH.relative_to(ROOT)}`."
         ) from error

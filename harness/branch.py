@@ -6,6 +6,7 @@ that nothing is merged by hand and nothing of anybody's is overwritten. It must 
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import time
@@ -63,11 +64,16 @@ def change_branch(
                 _run(repository, "worktree", "remove", "--force", str(folder))
         if not _moved(said):
             break
-    last = said.splitlines()[-1] if said else "it said nothing"
-    why = "moved each time" if _moved(said) else "did not take the commit"
+    lines = said.splitlines() or ["it said nothing"]
+    # Git's last line says only that it failed; what the remote says comes before.
+    last = next((line for line in lines if re.search(r"remote: error|remote rejected|GH\d{3}", line)), lines[-1])
+    why, step = "moved each time", "start its last job again"
+    if not _moved(said):
+        why = "did not take the commit"
+        step = "see that a workflow may push to it (Settings → Branches and Rules), and start its last job again"
     raise BenchError(
-        f"The branch {branch} {why} ({last}): nothing of it is lost, since what was measured is kept by the run; start "
-        "its last job again."
+        f"The branch {branch} {why} ({' '.join(last.split())}): nothing of it is lost, since what was measured is kept "
+        f"by the run; {step}."
     )
 
 

@@ -147,12 +147,20 @@ def compare(metric: Metric, old: Measurement, new: Measurement, noise: Noise) ->
     same = bool(_draws(old) & _draws(new))
     bound = limit(metric, noise, min(len(a), len(b)), key, same_draws=same)
     apart = min(b) > max(a) or max(b) < min(a)
-    if bound is None or not apart or change.factor < bound or not _same_machine(old, new):
-        return None
-    # What was measured only while the machine changed speed tells nothing of seconds.
-    if metric.unit == "s" and any(all(map(contaminated, m.records)) for m in (old, new)):
+    if bound is None or not apart or change.factor < bound or not comparable(metric, old, new):
         return None
     return change
+
+
+def comparable(metric: Metric, old: Measurement, new: Measurement) -> bool:
+    """Whether two measurements can say anything of a metric together."""
+    if not (metric.samples(old) and metric.samples(new)):
+        return False
+    if metric.exact:
+        return True
+    # What was measured only while the machine changed speed tells nothing of seconds.
+    quiet = metric.unit != "s" or not any(all(map(contaminated, m.records)) for m in (old, new))
+    return quiet and _same_machine(old, new)
 
 
 def _same_machine(old: Measurement, new: Measurement) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -335,6 +336,10 @@ def update_stacks(
         raise BenchError(" ".join(unsolved))
 
 
+# What a command ends with that was given a word where a number belongs, or the like.
+_USAGE = 2
+
+
 def main() -> None:
     """Run the command line; a `BenchError` is one sentence on standard error and exit status 1."""
     # A closed terminal or a cancelled job ends what it started, as Ctrl-C does.
@@ -343,9 +348,14 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        # What a workflow's log would take for a command is not at the start of a line.
+        print(re.sub(r"(?m)^::", " ::", f"bench: {error}"), file=sys.stderr)
         github.summarise(f"**Failed:** {github.quoted(str(error))}")
         sys.exit(1)
+    except SystemExit as error:
+        if error.code == _USAGE:
+            github.summarise("**Failed:** the command does not take what it was given; the log says what.")
+        raise
     except BrokenPipeError:
         os._exit(141)
     except OSError as error:
@@ -354,6 +364,7 @@ def main() -> None:
             f"{error.filename} cannot be used" if error.filename else "a file could not be written, the others are kept"
         )
         print(f"bench: {place}: {error.strerror}.", file=sys.stderr)
+        github.summarise(f"**Failed:** {github.quoted(f'{place}: {error.strerror}.')}")
         sys.exit(1)
 
 

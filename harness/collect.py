@@ -12,13 +12,14 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.records import NAME, read_records, write_records
+from harness.records import NAME, Record, read_records
+from harness.run import asv_numbers
 from harness.stacks import load_stacks, recorded_hashes
 
 LARGEST_FILE = 5_000_000
@@ -49,13 +50,16 @@ class Collected:
 def collect(sources: Iterable[Path], results: Path, protocol: int) -> Collected:
     """Take the results in `sources` into `results`, both folders like `results/`.
 
-    A file that is refused keeps no other from being taken in. Raises BenchError for a source that is as a whole not to
-    be looked into.
+    A file, or a source, that is refused keeps no other from being taken in.
     """
     collected = Collected()
     for source in sources:
         here = Collected()
-        files = _files(source, here)
+        try:
+            files = _files(source, here)
+        except BenchError as error:
+            collected.refused.append(str(error))
+            continue
         # Records first: whether a number of asv is taken depends on them.
         for name in sorted(files, key=lambda n: (not n.startswith("records/"), n)):
             try:
@@ -91,6 +95,8 @@ def _files(source: Path, collected: Collected) -> dict[str, Path]:
             relative = path.relative_to(source).as_posix()
             if stat.S_ISDIR(status.st_mode):
                 continue
+            # As it is told: a name can have line ends, and bytes that are no text.
+            named = f"{source.name}/{relative if relative.isprintable() else ascii(relative)}"[:300]
             size += status.st_size
             if size > LARGEST_FOLDER or len(found) >= MOST_FILES:
                 raise BenchError(
@@ -98,13 +104,13 @@ def _files(source: Path, collected: Collected) -> dict[str, Path]:
                     "result of a run, and nothing of it was taken."
                 )
             if not stat.S_ISREG(status.st_mode):
-                collected.refused.append(f"{source.name}/{relative}: not a plain file")
+                collected.refused.append(f"{named}: not a plain file")
             elif status.st_size > LARGEST_FILE:
-                collected.refused.append(f"{source.name}/{relative}: larger than {LARGEST_FILE // 10**6} MB")
+                collected.refused.append(f"{named}: larger than {LARGEST_FILE // 10**6} MB")
             elif _kind(relative):
                 found[relative] = path
             else:
-                collected.refused.append(f"{source.name}/{relative}: not the name of a result")
+                collected.refused.append(f"{named}: not the name of a result")
     return found
 
 
@@ -126,6 +132,7 @@ def _take(name: str, path: Path, results: Path, protocol: int, collected: Collec
 
 def _take_record(name: str, path: Path, results: Path, protocol: int, collected: Collected) -> None:
     _, tag, model, n, backend = _RECORD.fullmatch(name).groups()
+    content = path.read_bytes()
     records = read_records(path)
     settings = records[0].settings
     if (settings.model, str(settings.n), settings.backend) != (model, n, backend):
@@ -136,20 +143,32 @@ def _take_record(name: str, path: Path, results: Path, protocol: int, collected:
     if any(r.protocol != protocol for r in records):
         raise ValueError(f"it was not measured by protocol {protocol}")
     target = results / name
-    if _complete(target, stack.sha256, protocol, len(records)):
+    machine = name.split("/")[1]
+    numbers = asv_numbers(results / "asv" / machine, recorded_hashes()[tag])
+    if _is_kept(target, stack.sha256, protocol, records, (model, int(n), backend) in numbers):
         collected.known += 1
         return
-    write_records(target, json.loads(path.read_text()))
+    # As it came: written anew, it might be many times as large.
+    _write(target, content)
     collected.new.append(name)
 
 
-def _complete(path: Path, lock: str, protocol: int, trials: int) -> bool:
-    """Whether as much is kept already, of this lock and protocol."""
+def _is_kept(path: Path, lock: str, protocol: int, records: Sequence[Record], has_number: bool) -> bool:
+    """Whether as much is kept already, of this lock and protocol; a good measurement gives way to a good one only.
+
+    One of which asv has no number was measured again for that, and is not wholly kept.
+    """
     try:
         kept = read_records(path)
     except BenchError:
         return False
-    return len(kept) >= trials and all((r.lock_sha256, r.protocol) == (lock, protocol) for r in kept)
+    if not all((r.lock_sha256, r.protocol) == (lock, protocol) for r in kept):
+        return False
+    goes_on = tuple(records[: len(kept)]) == kept
+    good, better = (all(r.outcome == "ok" for r in trials) for trials in (kept, records))
+    if good and not better and not goes_on:
+        return True
+    return len(kept) >= len(records) and (has_number or not better or tuple(records) == kept)
 
 
 def _take_asv(name: str, path: Path, results: Path, _protocol: int, collected: Collected) -> None:
@@ -162,10 +181,12 @@ def _take_asv(name: str, path: Path, results: Path, _protocol: int, collected: C
         raise ValueError("it is not a result of asv of this machine")
     _check_tables(document)
     folder = f"records/{machine}/{tag}/"
-    recorded = {path.stem for path in (results / folder).glob("*.json")}
+    # Of the shard's records, those that are kept, and those that have just been.
+    source = path.parents[len(Path(name).parts) - 1]
+    recorded = {p.stem for p in (source / folder).glob("*.json") if _same(p, results / folder / p.name)}
     fresh = {Path(name).stem for name in collected.new if name.startswith(folder)}
     target, versions = results / name, _versions(results)
-    kept = json.loads(target.read_text()) if target.exists() else {**document, "results": {}}
+    kept = _kept(target) if target.exists() else {**document, "results": {}}
     if kept["result_columns"] != document["result_columns"]:
         raise ValueError("another version of asv wrote it")
     changed = False
@@ -177,29 +198,48 @@ def _take_asv(name: str, path: Path, results: Path, _protocol: int, collected: C
             kept["results"][benchmark] = merged
             changed = True
     if changed:
-        _write(target, kept)
+        _write(target, _dumped(kept))
         collected.new.append(name)
     else:
         collected.known += 1
 
 
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.read_bytes() == other.read_bytes()
+
+
 def _versions(results: Path) -> dict[str, str]:
     """The version of each benchmark of this suite, or nothing where that is not on record."""
     path = results / _BENCHMARKS
-    listed = json.loads(path.read_text()) if path.exists() else {}
+    listed = _kept(path) if path.exists() else {}
     return {name: str(entry["version"]) for name, entry in listed.items() if isinstance(entry, dict)}
+
+
+def _kept(path: Path) -> dict:
+    """A document that the results have already. Raises BenchError when it is damaged, which no shard can mend."""
+    try:
+        document = json.loads(path.read_text())
+        if isinstance(document, dict):
+            return document
+    except (ValueError, RecursionError):
+        pass
+    raise BenchError(f"what is kept already in {path.name} is damaged, and has to be restored or deleted on the branch")
 
 
 def _check_tables(document: Mapping) -> None:
     columns = document["result_columns"]
     if columns[:3] != ["result", "params", "version"]:
         raise ValueError("its columns are not those of asv")
+    values = 0
     for benchmark, row in document["results"].items():
         if not re.fullmatch(r"[\w.]+", benchmark) or not isinstance(row, list) or not 3 <= len(row) <= len(columns):
             raise ValueError("it has a row that asv did not write")
-        if not all(isinstance(name, str) and re.fullmatch(r"'?[\w.-]*'?", name) for axis in row[1] for name in axis):
+        if not all(isinstance(name, str) and re.fullmatch(r"'?[\w.-]+'?", name) for axis in row[1] for name in axis):
             raise ValueError(f"a parameter of {benchmark} is no name or number")
-        if math.prod(map(len, row[1])) > _MOST_VALUES or len(row[0] or ()) > _MOST_VALUES:
+        if any(len(set(axis)) < len(axis) for axis in row[1]):
+            raise ValueError(f"a parameter of {benchmark} is there twice")
+        values += math.prod(map(len, row[1])) + len(row[0] or ())
+        if values > _MOST_VALUES:
             raise ValueError(f"{benchmark} has more values than there are parameters")
         for value in row[0] or ():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -213,8 +253,9 @@ def _merged(
 ) -> list | None:
     """A row with what is kept and what is new, or None when nothing is.
 
-    Of a model's benchmarks, asv's number and the record come from the same trials: it is taken where the record has
-    just been, and where there is none it is not. Otherwise a number that was there before is kept.
+    Of a model's benchmarks, asv's number and the record come from the same trials: it is taken where the record that
+    came with it is kept, and where it is not, neither is the number. A number that was there before gives way only to
+    one of a record that has just been taken.
     """
     per_value = [i for i, c in enumerate(columns) if c == "result" or c.startswith("stats_") or c in _SAMPLES]
     model = re.match(r"(\w+)\.(CompileSetup|Sampling)\.", benchmark)
@@ -260,7 +301,7 @@ def _take_machine(name: str, path: Path, results: Path, _protocol: int, collecte
     if target.exists():
         collected.known += 1
         return
-    _write(target, document)
+    _write(target, _dumped(document))
     collected.new.append(name)
 
 
@@ -269,9 +310,13 @@ def _take_benchmarks(_name: str, _path: Path, _results: Path, _protocol: int, co
     collected.known += 1
 
 
-def _write(path: Path, document: Mapping) -> None:
-    """As asv writes its results: whole or not at all."""
+def _dumped(document: Mapping) -> bytes:
+    return f"{json.dumps(document)}\n".encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document) + "\n")
+    part.write_bytes(content)
     part.replace(path)

@@ -37,7 +37,7 @@ def summarise(markdown: str) -> None:
     """Add to the page of the running job; nothing outside a job of GitHub Actions."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:
-        with Path(path).open("a", encoding="utf-8") as page:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as page:
             page.write(f"{markdown}\n\n")
 
 
@@ -69,13 +69,18 @@ class Api:
 
     def get(self, path: str, **query: str | int) -> dict | list:
         """Read one thing."""
-        return self._call("GET", path, query=query).json()
+        try:
+            return self._call("GET", path, query=query).json()
+        except ValueError as error:
+            raise BenchError(f"GitHub's answer to GET {path} is not JSON: run the job again.") from error
 
     def pages(self, path: str, within: str | None = None, **query: str | int) -> Iterator[dict]:
         """Read a list, page by page; of some things it is `within` the answer."""
         for page in range(1, _MOST_PAGES + 1):
             answer = self.get(path, **query, per_page=100, page=page)
-            batch = answer[within] if within else answer
+            batch = answer.get(within) if within and isinstance(answer, dict) else answer
+            if not isinstance(batch, list):
+                raise BenchError(f"GitHub's answer to GET {path} is no list: run the job again.")
             yield from batch
             if len(batch) < 100:
                 return
@@ -87,11 +92,16 @@ class Api:
     def download(self, path: str, most: int) -> bytes:
         """Read a file of at most so many bytes, whatever its size is said to be. Raises BenchError for a larger one."""
         content = bytearray()
-        with self._call("GET", path, stream=True) as answer:
-            for part in answer.iter_content(1 << 16):
-                content += part
-                if len(content) > most:
-                    raise BenchError(f"{path} is larger than {most // 10**6} MB: it was not taken.")
+        try:
+            with self._call("GET", path, stream=True) as answer:
+                for part in answer.iter_content(1 << 16):
+                    content += part
+                    if len(content) > most:
+                        raise BenchError(f"{path} is larger than {most // 10**6} MB: it was not taken.")
+        except requests.RequestException as error:
+            raise BenchError(
+                f"The download of {path} was cut short ({type(error).__name__}): run the job again."
+            ) from error
         return bytes(content)
 
     def _call(
@@ -143,7 +153,8 @@ def _asked_to_wait(answer: requests.Response) -> float | None:
             return max(int(answer.headers["x-ratelimit-reset"]) - time.time(), 1)
     except (KeyError, ValueError):
         return LONGEST_WAIT
-    return LONGEST_WAIT if answer.status_code == 429 else None
+    # A secondary limit may say so in words only.
+    return LONGEST_WAIT if answer.status_code == 429 or "rate limit" in answer.text.lower() else None
 
 
 _WHY = {
@@ -156,5 +167,7 @@ _WHY = {
 
 def _refusal(method: str, path: str, answer: requests.Response) -> str:
     """Why GitHub did not do what it was asked, and what to do."""
+    if answer.status_code == 410 and "/artifacts/" in path:
+        return f"GitHub refused {method} {path}: what the run had left has expired; run it again."
     why = _WHY.get(answer.status_code, f"it answered {answer.status_code}: run the job again")
     return f"GitHub refused {method} {path}: {why}."

@@ -5,8 +5,10 @@ All are better when lower. It knows records, and nothing of who shows or compare
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from harness.records import Measurement, Record
 
@@ -89,6 +91,19 @@ REWRITES = Metric(
 )  # fmt: skip
 # Of a warm trial: in a cold one, workers that share a cache compile or load as it happens, which may round differently.
 GRADIENT_COUNT = Metric("gradients", "Gradients evaluated", "gradients", None, _gradients, kind="warm", exact=True)
+
+
+def sampled(results: Mapping) -> set[tuple[str, int, str]]:
+    """The parameter sets (model, n, backend) for which `results` of asv, by benchmark, have a sampling time."""
+    keys = set()
+    for name, (values, parameters, *_) in results.items():
+        model, _, metric = name.partition(".")
+        if metric == SAMPLING.benchmark:
+            for value, (backend, n) in zip(values or (), product(*parameters), strict=False):
+                if isinstance(value, int | float) and not math.isnan(value):
+                    keys.add((model, int(n), backend.strip("'")))
+    return keys
+
 
 HISTORY = (COLD_SETUP, WARM_SETUP, SAMPLING, SECONDS_PER_1000, GRADIENTS, MEMORY)
 COUNTERS = (NODES, REWRITES, GRADIENT_COUNT)

@@ -42,6 +42,7 @@ AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="As of an earlier moment (UTC); now by default."),
 ]
+_MOST_NAMED = 20
 Branch = Annotated[str, typer.Option(help="The branch of `origin` that keeps locks and results.")]
 
 
@@ -172,7 +173,14 @@ def collect_command(
         else f"Nothing new: {found.known} files were known, and there is no commit."
     )
     if found.refused:
-        raise BenchError(f"Refused, and measured again by the next run: {'; '.join(found.refused)}.")
+        raise BenchError(f"Refused, and measured again by the next run: {_listed(found.refused)}.")
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    """The first of them in one sentence: a job's page has an end."""
+    more = len(sentences) - _MOST_NAMED
+    named = [sentence.rstrip(".") for sentence in sentences[:_MOST_NAMED]]
+    return "; ".join([*named, *([f"and {more} more"] if more > 0 else [])])
 
 
 def _names(what: str, tags: Sequence[str]) -> str:
@@ -210,24 +218,36 @@ def alerts_command(
     ] = None,
     log: Annotated[str | None, typer.Option(help="The address of the run's log.")] = None,
 ) -> None:
-    """Open an issue for each finding of the newest results, update those that stay, and close those that are gone."""
+    """Open an issue for each finding of the newest results, update those that stay, and close those that are gone.
+
+    Where something cannot be read, nothing is closed: whether it is gone is not known.
+    """
     if (to is None) == (repository is None):
         raise BenchError("Where shall the alerts go? Name either --to FOLDER or --repository owner/name.")
     tracker: alerts.Tracker = alerts.Files(to) if to else alerts.GitHub(Api(repository, token()))
     if isinstance(tracker, alerts.GitHub):
         site = site or _site(tracker.api)
     failed = _failed(jobs) if jobs else []
-    found = [alerts.failed_run(failed, log)] if failed else []
-    found += alerts.not_installed(stacks.load_stacks(), stacks.recorded_imports())
-    machines = content.load(content.Results(ROOT / "results", run.inside()))
-    found += alerts.swept(machines[0], site)
-    for machine in machines:
-        found += alerts.findings(machine, site)
-    told = alerts.tell(found, tracker)
+    try:
+        found = alerts.not_installed(stacks.load_stacks(), stacks.recorded_imports())
+        machines = content.load(content.Results(ROOT / "results", run.inside()))
+        found += alerts.findings(machines, site)
+    except Exception as error:
+        # What keeps findings from being found may be what made the run fail, and somebody is to know of that.
+        why = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        alerts.tell([alerts.failed_run([*failed, f"alerts: {why}"], log)], tracker, close=False)
+        raise
+    damaged = list(dict.fromkeys(sentence for machine in machines for sentence in machine.damaged))
+    failed += [f"alerts: {sentence}" for sentence in damaged]
+    found += [alerts.failed_run(failed, log)] if failed else []
+    # A run by hand knows nothing of the nightly one.
+    told = alerts.tell(found, tracker, close=not damaged, keep=() if jobs else (alerts.FAILED_RUN,))
     _say(
         f"{told.opened} issues opened, {told.updated} updated, {told.same} as before, {told.closed} closed: "
         f"{', '.join(f.title for f in found) or 'nothing to tell'}."
     )
+    if damaged:
+        raise BenchError(f"Nothing was closed, since this cannot be read: {_listed(damaged)}.")
 
 
 def _site(api: Api) -> str:

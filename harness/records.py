@@ -41,7 +41,8 @@ def _shown(text: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_shown)]
 # Bounds that no measurement comes near: beyond them a file is damaged, and would damage what is computed from it.
-Seconds = Annotated[float, Field(gt=0, lt=1e9)]
+Seconds = Annotated[float, Field(gt=1e-9, lt=1e9)]
+_FEWEST_DRAWS = 1e-6
 Count = Annotated[int, Field(ge=0, lt=10**15)]
 Outcome = Literal["ok", "unsupported", "failed", "invalid"]
 
@@ -95,14 +96,14 @@ class Graph(_Document):
 class Provenance(_Document):
     """Where the trial ran, and by which code."""
 
-    suite_commit: str | None = None
-    machine: str | None = None
-    python: str | None = None
-    cpu_model: str | None = None
+    suite_commit: Text | None = None
+    machine: Text | None = None
+    python: Text | None = None
+    cpu_model: Text | None = None
     cpu_count: int | None = None
     memory_mib: int | None = None
-    device: str | None = None
-    environment: dict[str, str] = {}
+    device: Text | None = None
+    environment: dict[Text, Text] = {}
 
 
 class Diagnostics(_Document):
@@ -119,10 +120,10 @@ class Diagnostics(_Document):
 class Resolved(_Document):
     """What the release made of the call."""
 
-    sampler: str | None = None
-    linker: str | None = None
-    default_linker: str | None = None
-    fast_run_linker: str | None = None
+    sampler: Text | None = None
+    linker: Text | None = None
+    default_linker: Text | None = None
+    fast_run_linker: Text | None = None
 
 
 class Control(_Document):
@@ -130,7 +131,7 @@ class Control(_Document):
 
     drift: float
     contaminated: bool
-    before: dict[str, float] = {}
+    before: dict[Text, float] = {}
 
 
 class Record(_Document):
@@ -138,27 +139,29 @@ class Record(_Document):
 
     schema_version: Literal[1]
     kind: Literal["cold", "warm"]
-    started: str
+    started: Text
     settings: Settings
     outcome: Outcome
     reason: Text | None = None
-    lock_sha256: str | None = None
+    lock_sha256: Text | None = None
     protocol: int | None = None
     clocks: Clocks | None = None
     counters: Counters | None = None
     effective_draws: Annotated[float, Field(ge=0, lt=1e12)] | None = None
     peak_memory_mib: Annotated[float, Field(gt=0, lt=1e9)] | None = None
     trial_wall_seconds: float = 0.0
-    draws_sha256: str | None = None
+    draws_sha256: Text | None = None
     resolved: Resolved | None = None
-    diagnostics: dict[str, Diagnostics] | None = None
+    diagnostics: dict[Text, Diagnostics] | None = None
     control: Control | None = None
     graph: Graph | None = None
     provenance: Provenance | None = None
 
     @model_validator(mode="after")
     def _says_what_its_outcome_needs(self) -> Self:
-        if self.outcome == "ok" and (self.clocks is None or not self.effective_draws or self.effective_draws < 0):
+        if self.effective_draws and self.effective_draws < _FEWEST_DRAWS:
+            raise ValueError(f"{self.effective_draws} effective draws are none")
+        if self.outcome == "ok" and (self.clocks is None or not self.effective_draws):
             raise ValueError("an ok trial has clocks and effective draws")
         if self.outcome != "ok" and not self.reason:
             raise ValueError(f"a trial that is {self.outcome} has a reason")

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.environments import CACHE, ROOT
 from harness.errors import BenchError
+from harness.metrics import sampled
 from harness.records import Measurement, read_measurements
 from harness.stacks import Stack, recorded_hashes
 from harness.unfinished import scratch, trials
@@ -110,28 +111,22 @@ def asv_selection(wanted: list[Cell], description: Mapping) -> list[str]:
 def measured(machine: str, stack: Stack, description: Mapping, warm: int) -> dict[Cell, Measurement]:
     """The complete measurements of a stack by this protocol, by cell, whose numbers asv has as well."""
     found, _ = read_measurements(RECORDS, machine, stack.tag)
-    saved = _asv_numbers(machine, stack)
+    saved = asv_numbers(ASV_RESULTS / machine, recorded_hashes()[stack.tag])
     return {
         Cell(m.model, m.n, m.backend): m
         for m in found
         if m.complete(warm)
         and all(r.lock_sha256 == stack.sha256 and r.protocol == description["protocol"] for r in m.records)
-        and (m.outcome != "ok" or (m.model, repr(m.backend), repr(m.n)) in saved)
+        and (m.outcome != "ok" or (m.model, m.n, m.backend) in saved)
     }
 
 
-def _asv_numbers(machine: str, stack: Stack) -> set[tuple[str, str, str]]:
-    """The (model, backend, n) for which asv's results of this stack hold a sampling time."""
-    commit = recorded_hashes()[stack.tag]
-    numbers = set()
-    for path in (ASV_RESULTS / machine).glob(f"{commit[:8]}-*.json"):
+def asv_numbers(folder: Path, commit: str) -> set[tuple[str, int, str]]:
+    """The (model, n, backend) for which asv's results of a stack hold a sampling time; `folder` is of one machine."""
+    numbers: set[tuple[str, int, str]] = set()
+    for path in folder.glob(f"{commit[:8]}-*.json"):
         try:
-            results = json.loads(path.read_text())["results"]
-            for name, (values, parameters, *_) in results.items():
-                model, _, metric = name.partition(".")
-                if metric == "Sampling.track_sampling":
-                    cells = zip(values, product(*parameters), strict=True)
-                    numbers |= {(model, *cell) for value, cell in cells if isinstance(value, float)}
+            numbers |= sampled(json.loads(path.read_text())["results"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # asv, asked next, refuses it by name
     return numbers

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
+from pydantic import TypeAdapter
 
 from harness import environments
 from harness.errors import BenchError, MachineError
@@ -412,12 +413,12 @@ def record(stack: Stack, folder: Path = STACKS) -> dict[str, str]:
 
 def recorded_hashes(folder: Path = STACKS) -> dict[str, str]:
     """Return the commit hash on record for each tag, in order of date."""
-    return _read_json(folder / "timeline.json")
+    return _read_json(folder / "timeline.json", str)
 
 
 def recorded_imports(folder: Path = STACKS) -> dict[str, dict[str, str]]:
     """Return what `check_imports` found for each tag when it was locked, in order of date."""
-    return _read_json(folder / "imports.json")
+    return _read_json(folder / "imports.json", dict[str, str])
 
 
 def check_recorded(hashes: Mapping[str, str], folder: Path = STACKS) -> None:
@@ -538,10 +539,10 @@ def stamp(moment: datetime) -> str:
     return _truncated(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _read_json(path: Path) -> dict:
-    """Read one of the records beside the locks; one that does not exist yet is empty."""
+def _read_json(path: Path, kind: type) -> dict:
+    """Read one of the records beside the locks, a dictionary of such values; one that does not exist yet is empty."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return TypeAdapter(dict[str, kind]).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

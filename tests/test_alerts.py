@@ -12,6 +12,7 @@ from harness import alerts
 from harness.alerts import Files, Finding, Told, tell
 from harness.errors import BenchError
 from harness.github import Api
+from harness.records import Control, Counters, Provenance
 from harness.stacks import load_stacks
 from tests.test_answers import content, measurement
 
@@ -63,29 +64,33 @@ def ppca(backend, tag, **numbers):
     return measurement(tag, "ppca", 500, backend, **numbers)
 
 
+def findings(*machines, site=None) -> list[Finding]:
+    return alerts.findings(machines, site)
+
+
 def both(old: dict, new: dict):
     return content(ppca("pymc-c", "v6.3.2", **old), ppca("pymc-c", "v6.4.0", **new))
 
 
 def test_a_backend_that_breaks_and_one_that_works_again_are_findings():
-    (broken,) = alerts.findings(both({}, {"outcome": "failed", "reason": "no progress_bar"}))
+    (broken,) = findings(both({}, {"outcome": "failed", "reason": "no progress_bar"}))
     assert broken.title == "pymc-c on ppca (n=500) is broken in PyMC 6.4.0"
     assert "` no progress_bar `" in broken.body
     assert "pymc 6.3.2 → 6.4.0" in broken.body
-    (works,) = alerts.findings(both({"outcome": "failed"}, {}))
+    (works,) = findings(both({"outcome": "failed"}, {}))
     assert "works again" in works.title
-    (wrong,) = alerts.findings(both({}, {"outcome": "invalid"}))
+    (wrong,) = findings(both({}, {"outcome": "invalid"}))
     assert "gives a wrong answer" in wrong.title
 
 
 def test_what_fails_as_before_is_no_finding():
-    assert alerts.findings(both({"outcome": "failed"}, {"outcome": "failed"})) == []
-    assert alerts.findings(both({}, {})) == []
-    assert alerts.findings(content(ppca("pymc-c", "v6.4.0"))) == []
+    assert findings(both({"outcome": "failed"}, {"outcome": "failed"})) == []
+    assert findings(both({}, {})) == []
+    assert findings(content(ppca("pymc-c", "v6.4.0"))) == []
 
 
 def test_a_slower_release_is_a_finding_with_numbers_interval_packages_and_link():
-    (found,) = alerts.findings(both({"setup": 1.0}, {"setup": 9.0}), "https://example.org/site/")
+    (found,) = findings(both({"setup": 1.0}, {"setup": 9.0}), site="https://example.org/site/")
     assert re.fullmatch(r"pymc-c on ppca \(n=500\): setup, \w+ caches ×9\.00 in PyMC 6\.4\.0", found.title)
     numbers = "a ratio of 9.00; from sample to sample it is 9.00 to 9.00 (1 and 1 trials)"
     assert f"- Setup, cold caches: 3 → 27 s, {numbers}" in found.body
@@ -95,12 +100,12 @@ def test_a_slower_release_is_a_finding_with_numbers_interval_packages_and_link()
 
 
 def test_a_faster_release_is_no_alert():
-    assert alerts.findings(both({"setup": 9.0}, {"setup": 1.0})) == []
+    assert findings(both({"setup": 9.0}, {"setup": 1.0})) == []
 
 
 def test_a_mark_in_a_reason_does_not_make_another_finding(tmp_path):
     forged = f"<!-- finding {B.identity} -->"
-    finding = alerts.findings(both({}, {"outcome": "failed", "reason": forged}))[0]
+    finding = findings(both({}, {"outcome": "failed", "reason": forged}))[0]
     tracker = Files(tmp_path)
     tell([finding, B], tracker)
     assert tell([finding, B], tracker) == Told(0, 0, 2, 0)
@@ -127,7 +132,7 @@ def three(*outcomes, **numbers):
 
 def test_a_release_stays_slower_until_a_later_one_is_as_fast_as_before():
     def titles(*setup):
-        return [f.title.partition("caches ")[2] for f in alerts.findings(three("ok", "ok", "ok", setup=setup))]
+        return [f.title.partition("caches ")[2] for f in findings(three("ok", "ok", "ok", setup=setup))]
 
     assert titles(1.0, 9.0, 9.0) == ["×9.00 in PyMC 6.3.2"]
     assert titles(1.0, 9.0, 1.0) == []
@@ -136,7 +141,7 @@ def test_a_release_stays_slower_until_a_later_one_is_as_fast_as_before():
 
 def test_a_backend_stays_broken_until_it_works_and_that_is_told_once():
     def titles(*outcomes):
-        return [f.title.partition(") ")[2] for f in alerts.findings(three(*outcomes))]
+        return [f.title.partition(") ")[2] for f in findings(three(*outcomes))]
 
     assert titles("ok", "failed", "failed") == ["is broken in PyMC 6.3.2"]
     assert titles("ok", "failed", "ok") == ["works again in PyMC 6.4.0"]
@@ -147,13 +152,122 @@ def test_a_backend_stays_broken_until_it_works_and_that_is_told_once():
 def test_what_is_older_than_half_a_year_is_no_longer_told():
     old, before, new = "v5.25.1", "v5.26.0", "v6.4.0"
     found = content(ppca("pymc-c", old), *(ppca("pymc-c", t, setup=9.0) for t in (before, new)))
-    assert alerts.findings(found) == []
+    assert findings(found) == []
+
+
+def on(m, cpu: str):
+    """The measurement as one of another processor."""
+    provenance = Provenance(cpu_model=cpu, cpu_count=4)
+    return replace(m, records=tuple(r.model_copy(update={"provenance": provenance}) for r in m.records))
+
+
+def contaminated(m):
+    """The measurement as one during which the machine changed speed."""
+    control = Control(drift=0.5, contaminated=True)
+    return replace(m, records=tuple(r.model_copy(update={"control": control}) for r in m.records))
+
+
+@pytest.mark.parametrize("other", [lambda m: on(m, "another"), contaminated])
+@pytest.mark.parametrize("seconds", [1.0, 9.0])
+def test_a_measurement_that_cannot_be_compared_closes_nothing(other, seconds):
+    one, two = on(ppca("pymc-c", "v6.3.0"), "one"), on(ppca("pymc-c", "v6.3.1", setup=9.0), "one")
+    newest = other(on(ppca("pymc-c", "v6.3.2", setup=seconds), "one"))
+    (known,) = findings(content(one, two))
+    assert findings(content(one, two, newest))[0].identity == known.identity
+    again = on(ppca("pymc-c", "v6.4.0"), "one")
+    assert findings(content(one, two, newest, again)) == [], "one that can, and is as fast as before, closes it"
+
+
+def test_a_release_that_fails_does_not_make_the_one_before_fast():
+    slow = [ppca("pymc-c", "v6.3.1"), ppca("pymc-c", "v6.3.2", setup=9.0)]
+    found = findings(content(*slow, ppca("pymc-c", "v6.4.0", outcome="failed")))
+    assert ["is broken" in f.title for f in found] == [True, False]
+    assert "×9.00 in PyMC 6.3.2" in found[1].title
+
+
+def table(**outcomes) -> dict:
+    """A compatibility table of one backend, by release."""
+    cells = {
+        tag.replace("_", "."): {"outcome": o, "reason": None if o == "ok" else "why"} for tag, o in outcomes.items()
+    }
+    return {"releases": {tag: {"models": {"ppca (n=500)": {"pymc-c": cell}}} for tag, cell in cells.items()}}
+
+
+def test_what_broke_in_a_sweep_is_over_when_a_later_release_was_measured_to_work():
+    broke = table(v6_3_1="ok", v6_3_2="failed")
+    elsewhere = [ppca("blackjax", tag) for tag in ("v6.3.1", "v6.3.2", "v6.4.0")]
+    assert len(findings(content(*elsewhere, table=broke))) == 1
+    assert findings(content(*elsewhere, ppca("pymc-c", "v6.4.0"), table=broke)) == []
+    again = table(v6_3_1="failed", v6_3_2="ok")
+    assert len(findings(content(*elsewhere, table=again))) == 1
+    assert findings(content(*elsewhere, ppca("pymc-c", "v6.4.0"), table=again)) == [], "it was told when it was new"
+    old = table(v5_25_0="ok", v5_25_1="failed")
+    assert findings(content(*elsewhere, table=old)) == []
+
+
+def test_a_machine_that_measures_no_longer_keeps_nothing_open():
+    broke = [ppca("pymc-c", "v6.3.1"), ppca("pymc-c", "v6.3.2", outcome="failed")]
+    retired = replace(content(*broke), machine="retired")
+    assert len(findings(retired)) == 1
+    assert findings(content(ppca("pymc-c", "v6.4.0")), retired) == []
+    years_ago = content(ppca("pymc-c", "v5.25.0"), ppca("pymc-c", "v5.25.1", outcome="failed"))
+    assert findings(years_ago) == []
+
+
+def test_where_machines_disagree_both_are_told():
+    broken = both({}, {"outcome": "failed"})
+    works = replace(both({"outcome": "failed"}, {}), machine="another")
+    assert len({f.identity for f in findings(broken, works)}) == 2
+    later = replace(three("ok", "failed", "failed"), machine="another")
+    assert findings(three("ok", "failed", "ok"), later)[-1].title.endswith("is broken in PyMC 6.3.2")
+
+
+def test_an_answer_that_is_wrong_the_first_time_is_a_finding():
+    old, new = ppca("pymc-c", "v6.3.2"), ppca("pymc-c", "v6.4.0")
+    (found,) = findings(content(old, new, ppca("blackjax", "v6.4.0", outcome="invalid")))
+    assert found.title == "blackjax on ppca (n=500) gives a wrong answer in PyMC 6.4.0"
+    assert "was `not measured` in PyMC 6.3.2 and is `invalid` in PyMC 6.4.0" in found.body
+    (alone,) = findings(content(ppca("blackjax", "v6.4.0", outcome="invalid")))
+    assert alone.identity == found.identity
+    assert "was measured for the first time and is `invalid`" in alone.body
+
+
+def test_a_number_that_was_nothing_before_is_no_division_by_it():
+    def counted(tag, gradients):
+        counters = Counters(gradients_tuning=gradients, gradients_drawing=gradients)
+        m = ppca("pymc-c", tag)
+        return replace(m, records=tuple(r.model_copy(update={"counters": counters}) for r in m.records))
+
+    found = findings(content(counted("v6.3.2", 0), counted("v6.4.0", 1000)))
+    assert any("a ratio of inf" in f.body for f in found)
+
+
+def test_an_issue_is_never_longer_than_github_takes():
+    (finding,) = alerts.not_installed(load_stacks(), {"v6.4.0": {"install": "x`" * 100_000}})
+    assert len(finding.text) < 65_536
+    many = alerts.failed_run([f"{'x' * 5000} {i}" for i in range(1000)], None)
+    assert len(many.text) < 65_536
+    assert len(Finding("a", "t" * 1000, "").heading) <= 256
+
+
+def test_an_issue_that_somebody_wrote_below_the_mark_is_still_known(tmp_path):
+    tracker = Files(tmp_path)
+    tracker.create(A.title, f"{A.text}\r\nI look into this.\r\n")
+    assert tell([A], tracker).opened == 0
+
+
+def test_what_is_not_known_to_be_gone_is_not_closed(tmp_path):
+    tracker = Files(tmp_path)
+    tell([A, B], tracker)
+    assert tell([B], tracker, close=False) == Told(0, 0, 1, 0)
+    assert tell([B], tracker, keep=["a"]) == Told(0, 0, 1, 0)
+    assert tell([B], tracker, keep=["b"]) == Told(0, 0, 1, 1)
 
 
 def test_what_two_machines_find_broken_is_one_finding():
     found = both({}, {"outcome": "failed", "reason": "why"})
     other = replace(found, machine="another")
-    assert {f.identity for f in alerts.findings(found)} == {f.identity for f in alerts.findings(other)}
+    assert len({f.identity for f in findings(found, other)}) == 1
 
 
 def test_a_backend_that_breaks_in_a_sweep_is_the_same_finding_as_when_it_is_measured():
@@ -163,8 +277,8 @@ def test_a_backend_that_breaks_in_a_sweep_is_the_same_finding_as_when_it_is_meas
         for tag, c in (("v6.3.2", {"outcome": "ok", "reason": None}), ("v6.4.0", cell))
     }
     found = both({}, cell)
-    (swept,) = alerts.swept(replace(found, table={"releases": table}))
-    assert swept == alerts.findings(found)[0]
+    both_told = findings(replace(found, table={"releases": table}))
+    assert both_told == findings(found) * 2
 
 
 def test_a_stack_that_cannot_be_installed_is_a_finding():
@@ -193,7 +307,7 @@ def test_issues_are_opened_updated_and_closed_by_githubs_api(api):
         issue(5, B.text, pull_request={}),
     ]  # fmt: skip
     api.answer = lambda method, path: (200, batch if method == "GET" else {})
-    assert tell([A, B], tracker(api)) == Told(1, 1, 0, 1)
+    assert tell([A, B], tracker(api)) == Told(1, 1, 0, 1), "B's mark was written by a stranger"
     written = [(m, p, d) for m, p, d in api.asked if m != "GET"]
     assert written[0][:2] == ("PATCH", "/issues/1")
     assert written[1][:2] == ("POST", "/issues")
@@ -201,3 +315,10 @@ def test_issues_are_opened_updated_and_closed_by_githubs_api(api):
     assert [w[:2] for w in written[2:]] == [
         ("POST", "/issues/2/comments"), ("PATCH", "/issues/2")
     ]  # fmt: skip
+
+
+def test_an_issue_that_was_made_with_a_maintainers_token_is_found_again(api):
+    by_hand = issue(1, A.text, kind="User", author_association="OWNER")
+    stranger = issue(2, B.text, kind="User", author_association="CONTRIBUTOR")
+    api.answer = lambda method, path: (200, [by_hand, stranger] if method == "GET" else {})
+    assert tell([A], tracker(api)) == Told(0, 0, 1, 0)

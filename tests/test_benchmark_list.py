@@ -40,9 +40,12 @@ def test_a_version_that_was_raised_or_anything_else_that_changed_is_to_be_writte
     assert differences(less, KEPT) == ([], [f"{NAME} is new"])
 
 
-def test_a_damaged_list_is_one_sentence(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 100_000, '{"a": {}}', '{"a": {"code": "x"}}', '{"a": {"version": 1}}']
+)
+def test_a_damaged_list_is_one_sentence(monkeypatch, tmp_path, text):
     path = tmp_path / "benchmarks.json"
-    path.write_text("{")
+    path.write_text(text)
     monkeypatch.setattr(benchmark_list, "PATH", path)
     monkeypatch.setattr(benchmark_list, "ROOT", tmp_path)
     with pytest.raises(BenchError, match=r"benchmarks\.json is damaged: restore it"):

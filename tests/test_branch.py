@@ -98,10 +98,18 @@ def test_a_remote_that_refuses_is_asked_once(clone, tmp_path):
         calls.append(1)
         return add("ours")(folder)
 
-    with pytest.raises(BenchError, match="did not take the commit"):
+    with pytest.raises(BenchError, match=r"did not take the commit .*remote rejected.*Settings → Branches and Rules"):
         change_branch(clone, "main", change, wait=0)
     assert len(calls) == 1
     assert git(clone, "worktree", "list").count("\n") == 1
+
+
+def test_a_branch_that_is_protected_says_so(clone, tmp_path):
+    hook = tmp_path / "bare.git/hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho 'error: GH006: Protected branch update failed' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(BenchError, match="GH006: Protected branch update failed"):
+        change_branch(clone, "main", add("ours"), wait=0)
 
 
 def test_a_branch_that_is_not_there_is_one_sentence(clone):

@@ -148,6 +148,29 @@ def test_a_command_that_fails_in_a_job_says_so_on_its_page(tmp_path, monkeypatch
     assert "There is no stack" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (SystemExit(2), 2, "the log says what"),
+        (OSError(28, "No space left on device", "x/y"), 1, "x/y cannot be used: No space left"),
+        (BenchError("A name:\n::error::injected"), 1, "::error::injected"),
+    ],
+)
+def test_whatever_ends_a_command_is_on_the_page_of_its_job(tmp_path, monkeypatch, capsys, raised, code, said):
+    def app() -> None:
+        raise raised
+
+    page = tmp_path / "page.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    assert said in page.read_text()
+    assert not any(line.startswith("::") for line in capsys.readouterr().err.splitlines())
+
+
 def test_chosen_backends_are_measured_and_an_unknown_one_is_named(description):
     chosen = run.cells(description, small=True, models=["discrete"], backends=["blackjax", "pymc-c"])
     assert [cell.backend for cell in chosen] == ["pymc-c", "blackjax"]

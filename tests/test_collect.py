@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from harness import collect, run
-from harness.errors import BenchError
 from harness.stacks import get_stack, recorded_hashes
 from tests import site_results as make
 
 CELLS = [("ppca", 500, "pymc-c"), ("ppca", 500, "nutpie-numba")]
+RECORD = "records/box/v6.4.0/ppca-500-pymc-c.json"
 
 
 @pytest.fixture(scope="module")
@@ -166,19 +166,84 @@ def test_a_large_file_is_refused_without_being_read(shard, results, protocol):
 def test_a_folder_of_a_gigabyte_is_refused_as_a_whole(shard, results, protocol):
     with (shard / "rest").open("wb") as file:
         file.truncate(10**9)
-    with pytest.raises(BenchError, match="more than 200 MB"):
-        collect.collect([shard], results, protocol)
+    assert "more than 200 MB" in refused(shard, results, protocol)
     assert not list(results.rglob("*.json"))
 
 
 def test_a_folder_that_is_a_link_or_no_folder_is_refused(shard, results, protocol, tmp_path):
     (tmp_path / "link").symlink_to(shard)
     for source in (tmp_path / "link", tmp_path / "nothing"):
-        with pytest.raises(BenchError, match="no folder of results"):
-            collect.collect([source], results, protocol)
+        assert "no folder of results" in refused(source, results, protocol)
+    assert not list(results.rglob("*.json"))
 
 
-RECORD = "records/box/v6.4.0/ppca-500-pymc-c.json"
+def test_a_source_that_is_refused_as_a_whole_keeps_no_other_away(shard, results, protocol, tmp_path):
+    collected = collect.collect([tmp_path / "nothing", shard], results, protocol)
+    assert (len(collected.refused), len(collected.new)) == (1, 4)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such name can be in a folder")
+@pytest.mark.parametrize("name", [b"x\n::error::injected", b"x\xff", b"\x1b[31m", b"x\xe2\x80\xaey"])
+def test_a_name_is_told_so_that_it_does_nothing(shard, results, protocol, name):
+    (Path(os.fsdecode(bytes(shard) + b"/" + name))).write_text("x")
+    reason = refused(shard, results, protocol)
+    assert reason.isprintable()
+    assert reason.isascii()
+
+
+def test_a_record_is_kept_as_it_came_and_never_larger(shard, results, protocol):
+    documents = json.loads((shard / RECORD).read_text())
+    for document in documents:
+        document["more"] = [[[1] * 1000] * 10] * 10
+    (shard / RECORD).write_text(json.dumps(documents, separators=(",", ":")))
+    collect.collect([shard], results, protocol)
+    assert (results / RECORD).read_bytes() == (shard / RECORD).read_bytes()
+
+
+def test_a_good_measurement_is_not_overwritten_by_one_that_failed(shard, results, protocol):
+    collect.collect([shard], results, protocol)
+    kept = (results / RECORD).read_bytes()
+    other = make.measurement(get_stack("v6.4.0"), *CELLS[0], np.random.default_rng(9), protocol)
+    failed = make.failed(get_stack("v6.4.0"), *CELLS[0], "why", protocol)[0] | {"settings": other[0]["settings"]}
+    make.write_records(shard, "v6.4.0", [*other, failed | {"kind": "warm"}])
+    assert collect.collect([shard], results, protocol).new == []
+    assert (results / RECORD).read_bytes() == kept
+    documents = json.loads(kept)
+    make.write_records(shard, "v6.4.0", [*documents, failed | {"kind": "warm"}])
+    assert RECORD in collect.collect([shard], results, protocol).new, "a trial more of the same measurement is news"
+
+
+def test_a_number_that_was_refused_comes_with_the_record_of_its_own_trials(tmp_path, results, protocol):
+    for i, seed in enumerate((1, 2)):
+        rng = np.random.default_rng(seed)
+        cells = {c: make.measurement(get_stack("v6.4.0"), *c, rng, protocol) for c in CELLS}
+        for documents in cells.values():
+            make.write_records(tmp_path / str(i), "v6.4.0", documents)
+        make.write_asv(tmp_path / str(i), {"v6.4.0": cells})
+    asv_file(tmp_path / "0").write_text("{")
+    refused(tmp_path / "0", results, protocol)
+    collect.collect([tmp_path / "1"], results, protocol)
+    assert numbers(results) == numbers(tmp_path / "1")
+    assert (results / RECORD).read_bytes() == (tmp_path / "1" / RECORD).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["asv/box/{}-stack-py3.12.json", "asv/benchmarks.json"])
+def test_what_is_kept_and_damaged_is_not_blamed_on_the_shard(shard, results, protocol, name):
+    path = results / name.format(recorded_hashes()["v6.4.0"][:8])
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    assert f"what is kept already in {path.name} is damaged, and has to be restored" in refused(
+        shard, results, protocol
+    )
+
+
+def test_a_table_that_would_grow_is_refused(shard, results, protocol):
+    path = asv_file(shard)
+    document = json.loads(path.read_text())
+    names = [str(i) for i in range(10)]
+    rows = {f"ppca.Sampling.track_{i}": [None, [names] * 3, "3"] for i in range(1000)}
+    path.write_text(json.dumps(document | {"results": rows}))
+    assert "more values than there are parameters" in refused(shard, results, protocol)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +280,8 @@ def test_a_damaged_or_forged_record_is_refused_and_the_rest_taken(shard, results
         {"version": 1},
         {"results": {"ppca.Sampling.track_wall": [[1.0], [["<b>"]], "3"]}},
         {"results": {"ppca.Sampling.track_wall": [[1.0], [["1"] * 1000] * 30, "3"]}},
+        {"results": {"ppca.Sampling.track_wall": [[1.0, 2.0], [["1", "1"]], "3"]}},
+        {"results": {"ppca.Sampling.track_wall": [[1.0], [[""]], "3"]}},
         {"more": "<script>"},
     ],
 )

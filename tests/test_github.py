@@ -94,6 +94,45 @@ def test_a_download_stops_at_its_limit_whatever_was_declared(api):
         client(api).download("/a", 2_000_000)
 
 
+def test_a_download_that_is_cut_short_is_one_sentence(api):
+    api.answer = lambda *_: (200, b"this is no gzip at all", {"content-encoding": "gzip"})
+    with pytest.raises(BenchError, match=r"download of /a was cut short .*: run the job again"):
+        client(api).download("/a", 1000)
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b""])
+def test_an_answer_that_is_not_json_is_one_sentence(api, answer):
+    api.answer = lambda *_: (200, answer)
+    with pytest.raises(BenchError, match="is not JSON"):
+        client(api).get("/x")
+
+
+@pytest.mark.parametrize("answer", [{}, {"artifacts": None}, {"artifacts": {}}, "no"])
+def test_a_list_that_is_none_is_one_sentence(api, answer):
+    api.answer = lambda *_: (200, answer)
+    with pytest.raises(BenchError, match="is no list"):
+        list(client(api).pages("/x", "artifacts"))
+
+
+def test_an_artifact_that_has_expired_is_not_called_a_switched_off_feature(api):
+    api.answer = lambda *_: (410, {})
+    with pytest.raises(BenchError, match="has expired; run it again"):
+        client(api).download("/actions/artifacts/3/zip", 10)
+
+
+def test_a_limit_that_is_told_in_words_is_waited_for(api, naps):
+    answers = [(403, {"message": "You have exceeded a secondary rate limit."}), (200, {"a": 1})]
+    api.answer = lambda *_: answers.pop(0)
+    assert client(api).get("/x") == {"a": 1}
+    assert naps
+
+
+def test_a_page_of_a_job_takes_what_is_no_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page"))
+    github.summarise("\udcff")
+    assert (tmp_path / "page").read_text() == "\\udcff\n\n"
+
+
 @pytest.mark.parametrize("value", ["a\nPATH=/tmp", "a\r\nb", "a\u2028b", "a\x0bb"])
 def test_nothing_with_a_second_line_is_handed_on_to_other_jobs(tmp_path, monkeypatch, value):
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))

@@ -142,6 +142,64 @@ def test_alerts_need_a_place_and_a_token(monkeypatch):
     assert "GITHUB_TOKEN is not set" in str(done.exception)
 
 
+NEEDS = json.dumps({"plan": {"result": "failure", "outputs": {}}})
+
+
+def told(folder, jobs=NEEDS) -> tuple[object, list[dict]]:
+    """How `bench nightly alerts` ended, and the issues that are open afterwards."""
+    done = CliRunner().invoke(app, ["nightly", "alerts", "--to", str(folder), *(["--jobs", jobs] if jobs else [])])
+    documents = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return done, [document for document in documents if document["open"]]
+
+
+def broken_and_told(results, folder) -> None:
+    """A backend breaks, and an issue says so."""
+    trials = make.failed(stacks.get_stack("v6.4.0"), "ppca", 500, "pymc-c", "why", run.inside()["protocol"])
+    make.write_records(results, "v6.4.0", trials)
+    assert [d["title"] for d in told(folder, jobs=None)[1]] == ["pymc-c on ppca (n=500) is broken in PyMC 6.4.0"]
+
+
+@pytest.mark.parametrize("error", [BenchError("A lock is damaged."), ZeroDivisionError("division by zero")])
+def test_a_run_that_failed_is_told_even_where_no_finding_can_be_made(results, tmp_path, monkeypatch, error):
+    broken_and_told(results, tmp_path / "issues")
+
+    def load_stacks():
+        raise error
+
+    monkeypatch.setattr(stacks, "load_stacks", load_stacks)
+    done, issues = told(tmp_path / "issues")
+    assert done.exception is error
+    assert [d["title"].partition(" ")[0] for d in issues] == ["pymc-c", "The"], "what was told before stays"
+    assert "` plan `" in issues[1]["text"]
+    assert str(error) in issues[1]["text"]
+
+
+@pytest.mark.parametrize("name", ["records/box/v6.4.0/ppca-500-pymc-c.json", "compatibility.json"])
+def test_what_cannot_be_read_closes_nothing_and_is_named(results, tmp_path, name):
+    broken_and_told(results, tmp_path / "issues")
+    (results / name).write_text("[{")
+    done, issues = told(tmp_path / "issues", jobs=json.dumps({}))
+    assert f"results/{name}" in str(done.exception)
+    assert len(issues) == 2
+    assert name in issues[1]["text"]
+    make.build(results, [stacks.get_stack("v6.4.0")], [(c.model, c.n, c.backend) for c in CELLS])
+    (results / "compatibility.json").unlink(missing_ok=True)
+    done, issues = told(tmp_path / "issues", jobs=json.dumps({}))
+    assert (done.exit_code, issues) == (0, [])
+
+
+def test_a_run_by_hand_leaves_what_is_said_of_the_nightly_one(results, tmp_path):
+    assert len(told(tmp_path / "issues")[1]) == 1
+    assert len(told(tmp_path / "issues", jobs=None)[1]) == 1
+    assert told(tmp_path / "issues", jobs=json.dumps({}))[1] == []
+
+
+def test_very_many_refusals_are_one_sentence_of_a_readable_length():
+    said = nightly._listed([f"{i} is no result." for i in range(19_000)])
+    assert said.startswith("0 is no result; 1 is no result; ")
+    assert said.endswith("; 19 is no result; and 18980 more")
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -71,6 +71,10 @@ DAMAGE = {
     "a clock that stands still": json.dumps([record(clocks=record()["clocks"] | {"sampling_wall_seconds": 0})]),
     "a clock beyond all clocks": json.dumps([record(clocks=record()["clocks"] | {"call_wall_seconds": 1e308})]),
     "memory of nothing": json.dumps([record(peak_memory_mib=0)]),
+    "a clock that is next to nothing": json.dumps(
+        [record(clocks=record()["clocks"] | {"sampling_wall_seconds": 5e-324})]
+    ),
+    "draws that are next to none": json.dumps([record(effective_draws=1e-320)]),
     "a count beyond all counts": json.dumps([record(counters={"gradients_tuning": 10**400})]),
     "a size of nothing": json.dumps([record(settings=record()["settings"] | {"n": 0})]),
     "brackets without end": "[" * 100_000,
@@ -121,6 +125,13 @@ def test_what_a_page_could_not_show_is_taken_out_of_a_reason(tmp_path):
     (found,) = read_records(path)
     assert found.reason.startswith(" [31mred  xxx")
     assert len(found.reason) < 2010
+
+
+def test_text_that_cannot_be_written_is_taken_out_wherever_it_stands(tmp_path):
+    provenance = {"cpu_model": "\ud800", "environment": {"\ud800": "\ud800"}}
+    path = write(tmp_path, "v6.4.0", "x", [record(started="\ud800", draws_sha256="\ud800", provenance=provenance)])
+    (found,) = read_records(path)
+    found.model_dump_json().encode()
 
 
 def measurement(*records) -> Measurement:

@@ -196,6 +196,31 @@ def test_a_bomb_that_understates_its_size_is_refused(tmp_path):
         report.unpack(bytes(content), tmp_path / "x")
 
 
+def test_a_damaged_member_is_refused(tmp_path):
+    content = bytearray(zipped({"a.json": b"hello world " * 1000}))
+    content[36:40] = b"\xff" * 4
+    with pytest.raises(BenchError, match="cannot be unpacked"):
+        report.unpack(bytes(content), tmp_path / "x")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_is_unpacked_whole_whatever_was_declared_is_refused(tmp_path, method):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr("a.json", bytes(1000))
+    with pytest.raises(BenchError, match="a compression that GitHub does not use"):
+        report.unpack(content.getvalue(), tmp_path / "x")
+
+
+def test_an_empty_archive_is_a_comment_that_nothing_was_measured(tmp_path):
+    assert "othing valid" in said(tmp_path, {})
+
+
+def test_tables_of_asv_are_not_read_for_a_comment(tmp_path, results):
+    name = next(name for name in results if name.startswith("asv/") and not name.endswith("machine.json"))
+    assert name not in said(tmp_path, results | {name: b"["})
+
+
 def test_an_archive_of_very_many_or_of_repeated_files_is_refused(tmp_path):
     with pytest.raises(BenchError, match="more than 2000 files"):
         report.unpack(zipped({f"{i}.json": b"" for i in range(report.MOST_FILES + 1)}), tmp_path / "x")

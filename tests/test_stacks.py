@@ -336,3 +336,12 @@ def test_the_package_index_has_every_release_that_has_a_stack():
 def test_resolving_a_release_again_gives_its_lock(tag):
     stack = get_stack(tag)
     assert resolve(Release(stack.version, stack.date)) == stack.text
+
+
+@pytest.mark.parametrize("name", ["timeline.json", "imports.json"])
+@pytest.mark.parametrize("text", ["", "[]", '{"v6.4.0": null}', '{"v6.4.0": {"numba": 1}}', "[" * 100_000])
+def test_a_damaged_record_beside_the_locks_is_one_sentence(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    read = {"timeline.json": stacks.recorded_hashes, "imports.json": stacks.recorded_imports}[name]
+    with pytest.raises(BenchError, match=f"^stacks/{name} cannot be read .*git checkout -- stacks/{name}`"):
+        read(tmp_path)

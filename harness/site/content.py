@@ -5,18 +5,16 @@ be read or does not fit together, in sentences. It must not know how any of it i
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 
 from harness import changes, stacks
 from harness.compatibility import read as read_table
 from harness.errors import BenchError
-from harness.metrics import SAMPLING
+from harness.metrics import SAMPLING, sampled
 from harness.records import Measurement, Record, read_measurements, read_records
 from harness.stacks import Stack
 
@@ -62,6 +60,8 @@ class MachineContent:
     sweep_paths: Mapping[tuple[str, str, int, str], str] = field(default_factory=dict)
     """By release, model, size and backend: where the site keeps the latest sweep's records."""
     left_out: Sequence[str] = field(default_factory=tuple)
+    damaged: Sequence[str] = field(default_factory=tuple)
+    """Those of `left_out` that are of files that cannot be read: what they held is not known."""
 
     @property
     def tags(self) -> list[str]:
@@ -128,9 +128,11 @@ def load(results: Results) -> list[MachineContent]:
         f"{name!r} is no name of a machine: its results are left out." for name in measured if name not in machines
     ]
     swept = sorted({p.name for p in results.sweeps.glob("*/") if p.is_dir() and NAME.fullmatch(p.name)})
-    table, complaint = _table(results.folder)
-    complaints += [complaint] if complaint else []
-    found = [_machine(results, machine, known, table, list(complaints)) for machine in machines or swept or ["none"]]
+    table, damaged = _table(results.folder)
+    found = [
+        _machine(results, machine, known, table, list(complaints), list(damaged))
+        for machine in machines or swept or ["none"]
+    ]
     order = {stack.tag: i for i, stack in enumerate(known.values())}
 
     def knows(content: MachineContent) -> tuple:
@@ -140,18 +142,24 @@ def load(results: Results) -> list[MachineContent]:
     return sorted(found, key=knows, reverse=True)
 
 
-def _table(folder: Path) -> tuple[Mapping, str | None]:
+def _table(folder: Path) -> tuple[Mapping, list[str]]:
+    """The compatibility table, or none and a sentence when it is damaged."""
     path = folder / "compatibility.json"
     if not path.exists():
-        return {"schema": 1, "releases": {}}, None
+        return {"schema": 1, "releases": {}}, []
     try:
-        return read_table(path), None
+        return read_table(path), []
     except BenchError as error:
-        return {"schema": 1, "releases": {}}, _without_folder(str(error), folder)
+        return {"schema": 1, "releases": {}}, [_without_folder(str(error), folder)]
 
 
 def _machine(
-    results: Results, machine: str, known: Mapping[str, Stack], table: Mapping, complaints: list[str]
+    results: Results,
+    machine: str,
+    known: Mapping[str, Stack],
+    table: Mapping,
+    complaints: list[str],
+    damaged: list[str],
 ) -> MachineContent:
     protocol = results.description["protocol"]
     cells: dict[str, dict[Key, Measurement]] = {}
@@ -161,8 +169,8 @@ def _machine(
         if tag not in known:
             complaints.append(f"{tag} is no stack of this timeline: its records are left out.")
             continue
-        measurements, damaged = read_measurements(results.records, machine, tag)
-        complaints += [_without_folder(sentence, results.folder) for sentence in damaged]
+        measurements, unreadable = read_measurements(results.records, machine, tag)
+        damaged += [_without_folder(sentence, results.folder) for sentence in unreadable]
         for m in measurements:
             other = {r.protocol for r in m.records} - {protocol}
             if other:
@@ -182,7 +190,7 @@ def _machine(
         try:
             records = read_records(path, measurement=False)
         except BenchError as error:
-            complaints.append(_without_folder(str(error), results.folder))
+            damaged.append(_without_folder(str(error), results.folder))
             continue
         swept += [r for r in records if r.protocol == protocol]
         s, place = records[-1].settings, path.relative_to(results.sweeps)
@@ -198,7 +206,8 @@ def _machine(
         swept=swept,
         table=table,
         sweep_paths={key: place for key, (_, place) in latest.items()},
-        left_out=tuple(dict.fromkeys(complaints)),
+        left_out=tuple(dict.fromkeys([*damaged, *complaints])),
+        damaged=tuple(dict.fromkeys(damaged)),
     )
 
 
@@ -228,7 +237,7 @@ def _not_together(
             document = json.loads(path.read_text())
             tag = tags.get(document["commit_hash"])
             if tag:
-                numbers.setdefault(tag, set()).update(_numbers(document["results"]))
+                numbers.setdefault(tag, set()).update(sampled(document["results"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             sentences.append(f"{path.relative_to(results.folder)} is no result of asv ({type(error).__name__}).")
     for tag in known:
@@ -244,18 +253,6 @@ def _not_together(
                 f"{tag}: {_counted(len(measured - asv), 'measurement')} without a number of asv; its graphs lack them."
             )
     return sentences
-
-
-def _numbers(found: Mapping) -> set[Key]:
-    """The parameter sets for which asv has a sampling time."""
-    keys = set()
-    for name, (values, parameters, *_) in found.items():
-        model, _, metric = name.partition(".")
-        if metric == SAMPLING.benchmark:
-            for value, (backend, n) in zip(values or (), product(*parameters), strict=False):
-                if isinstance(value, int | float) and not math.isnan(value):
-                    keys.add((model, int(n), backend.strip("'")))
-    return keys
 
 
 def _counted(number: int, what: str) -> str:
