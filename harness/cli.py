@@ -190,8 +190,8 @@ def sweep_command(
         raise BenchError(" ".join(unknown))
     machine, description = machine_name(), run.inside()
     cells = run.cells(description, small=True, models=model or sweep.MODELS, backends=backend)
-    protocol = description["protocol"]
-    plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, protocol)] for stack in chosen}
+    since = description["same_draws_since"]
+    plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, since)] for stack in chosen}
     left = sum(map(len, plan.values()))
     sweep.check_records(but=(sweep.path_of(machine, tag, cell) for tag, wanted in plan.items() for cell in wanted))
     console.print(
@@ -240,13 +240,13 @@ def _sweep_stack(machine: str, stack: stacks.Stack, wanted: list[run.Cell], desc
 @app.command("agreement")
 def agreement_command() -> None:
     """Pool all trials of this machine, backend by backend: a bias too small for one trial shows in many."""
-    machine, protocol = machine_name(), run.inside()["protocol"]
+    machine, since = machine_name(), run.inside()["same_draws_since"]
     records = [
         record
         for folder in (run.RECORDS, sweep.RECORDS)
         for path in sorted((folder / machine).glob("*/*.json"))
         for record in read_records(path, measurement=False)
-        if record.protocol == protocol
+        if record.protocol >= since
     ]
     found = agreement.agreement(records)
     if not found:

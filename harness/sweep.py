@@ -53,18 +53,18 @@ def path_of(machine: str, tag: str, cell: Cell) -> Path:
     return RECORDS / machine / tag / f"{cell.model}-{cell.n}-{cell.backend}.json"
 
 
-def swept(machine: str, stack: Stack, cell: Cell, protocol: int) -> tuple[Record, ...]:
-    """The records of a cell, if they are all there, can be read, and are of this protocol and this lock."""
-    records = _kept(machine, stack, cell, protocol)
+def swept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
+    """The records of a cell, if they are all there, can be read, and are of this lock and of protocol `since` on."""
+    records = _kept(machine, stack, cell, since)
     return () if _to_be_confirmed(records) else records
 
 
-def _kept(machine: str, stack: Stack, cell: Cell, protocol: int) -> tuple[Record, ...]:
+def _kept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
     try:
         records = read_records(path_of(machine, stack.tag, cell), measurement=False)
     except BenchError:
         return ()
-    return records if all((r.lock_sha256, r.protocol) == (stack.sha256, protocol) for r in records) else ()
+    return records if all(r.lock_sha256 == stack.sha256 and r.protocol >= since for r in records) else ()
 
 
 def _to_be_confirmed(records: Sequence[Record]) -> bool:
@@ -198,7 +198,7 @@ def sweep_stack(
             while waiting and idle:
                 cell = waiting.popleft()
                 # Evidence stays: no seed is asked twice for what it has answered.
-                kept = _kept(machine, stack, cell, protocol)
+                kept = _kept(machine, stack, cell, description["same_draws_since"])
                 answered = any(r.outcome in ("ok", "invalid") for r in kept)
                 documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
                 earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]

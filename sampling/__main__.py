@@ -19,7 +19,7 @@ import models
 from sampling.backends import BACKENDS
 from sampling.measurement import warm_trials
 from sampling.record import OK
-from sampling.settings import PROTOCOL_VERSION, Settings, iterations
+from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE, Settings, iterations
 from sampling.trial import run_trial, time_limit_seconds
 
 
@@ -66,6 +66,7 @@ def _description() -> dict:
         "backends": list(BACKENDS),
         "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
         "protocol": PROTOCOL_VERSION,
+        "same_draws_since": SAME_DRAWS_SINCE,
     }
 
 

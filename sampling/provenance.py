@@ -53,11 +53,11 @@ def blas() -> list[dict[str, str]]:
 
 
 def device() -> str:
-    """Where JAX computes: "cpu", or "gpu (its name)"; "cpu" when this process never imported JAX."""
-    jax = sys.modules.get("jax")
-    if jax is None:
+    """Where JAX computes: "cpu", or "gpu (its name)"; "cpu" when this process never loaded JAX."""
+    # ArviZ 1.x puts a placeholder for JAX into sys.modules, which would load all of it to answer.
+    if "jaxlib" not in sys.modules:
         return "cpu"
-    first = jax.devices()[0]
+    first = sys.modules["jax"].devices()[0]
     return first.platform if first.platform == "cpu" else f"{first.platform} ({first.device_kind})"
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 # A change of anything that a measured number depends on (these settings, the clocks, the estimators, a model)
 # must raise this version: asv keeps results of different versions apart.
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
+SAME_DRAWS_SINCE = 3
+"""The first protocol whose draws and outcomes are those of this one: later ones measure other clocks or memory."""
 
 SEED = 20261101
 

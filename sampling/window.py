@@ -14,7 +14,6 @@ from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
 
 from sampling.jit import Interval, after_import
 
@@ -64,7 +63,6 @@ def _timed(
     def timed(*args, **kwargs):
         cpu, start = cpu_seconds(), time.perf_counter()
         result = function(*args, **kwargs)
-        _block_until_ready(result)
         end = time.perf_counter()
         if window.interval is None:  # else: PyMC fell back from one way of drawing to another, inside the first
             window.interval = Interval(start, end)
@@ -76,10 +74,15 @@ def _timed(
     return timed
 
 
-def _block_until_ready(result: Any) -> None:
-    """JAX returns before it has finished: wait, so that drawing is not taken for what comes after it."""
-    if "jax" in sys.modules:
-        sys.modules["jax"].block_until_ready(result)
+def _finished(function: Callable) -> Callable:
+    """`function`, which JAX lets return before it has finished, waited for: else drawing is taken for what follows."""
+
+    @functools.wraps(function)
+    def finished(*args, **kwargs):
+        # Not where others draw: ArviZ 1.x leaves a placeholder for JAX, and to ask it loads JAX inside their window.
+        return sys.modules["jax"].block_until_ready(function(*args, **kwargs))
+
+    return finished
 
 
 def _watch_pymc(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:
@@ -145,7 +148,7 @@ def _watch_jax(module: ModuleType, window: Window, cpu_seconds: Callable[[], flo
     for sampler in ("numpyro", "blackjax"):
         name = f"_sample_{sampler}_nuts"
         if hasattr(module, name):
-            setattr(module, name, _timed(getattr(module, name), window, cpu_seconds, sampler, after))
+            setattr(module, name, _timed(_finished(getattr(module, name)), window, cpu_seconds, sampler, after))
         else:
             _watch_inline_jax(module, window, cpu_seconds, sampler)
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from harness import agreement, run, sweep
 from harness.cli import app
 from harness.errors import BenchError
-from sampling.settings import PROTOCOL_VERSION
+from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE
 
 
 @pytest.fixture
@@ -58,10 +58,15 @@ def test_the_same_draws_are_one_trial_however_often_they_are_recorded(results):
     assert CliRunner().invoke(app, ["agreement"]).exit_code == 0
 
 
-def test_trials_of_another_protocol_may_be_of_other_data_and_do_not_count(results):
-    write(results, bias=0.1, trials=30, protocol=PROTOCOL_VERSION - 1)
+def test_trials_of_a_protocol_that_drew_otherwise_do_not_count(results):
+    write(results, bias=0.1, trials=30, protocol=SAME_DRAWS_SINCE - 1)
     result = CliRunner().invoke(app, ["agreement"])
     assert "No trial on box has draws" in str(result.exception)
+
+
+def test_trials_of_a_protocol_that_drew_the_same_count(results):
+    write(results, bias=0.1, trials=30, protocol=SAME_DRAWS_SINCE)
+    assert CliRunner().invoke(app, ["agreement"]).exit_code == 1
 
 
 def test_no_trials_are_one_sentence_with_the_next_step(results):

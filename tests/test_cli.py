@@ -66,9 +66,10 @@ def test_the_small_sizes_are_the_smallest_of_each_model(description):
 
 
 @pytest.fixture
-def first_protocol(description):
+def their_protocol(description):
     """What the kept records were measured by."""
-    return {**description, "protocol": 3}
+    record = json.loads((ROOT / "tests/records/v6.4.0/ppca-500-pymc-c.json").read_text())[0]
+    return {**description, "protocol": record["protocol"]}
 
 
 @pytest.fixture
@@ -84,21 +85,21 @@ def results(tmp_path, monkeypatch):
     return path
 
 
-def test_what_both_asv_and_the_records_have_is_measured(results, first_protocol):
-    done = run.measured("box", get_stack("v6.4.0"), first_protocol, warm=1)
+def test_what_both_asv_and_the_records_have_is_measured(results, their_protocol):
+    done = run.measured("box", get_stack("v6.4.0"), their_protocol, warm=1)
     assert {c.backend for c, m in done.items() if m.outcome == "ok"} == {"pymc-c", "pymc-jax"}
     assert Cell("ppca", 500, "blackjax") in done, "a failure is a result"
 
 
-def test_more_warm_trials_than_there_are_must_be_measured(results, first_protocol):
-    done = run.measured("box", get_stack("v6.4.0"), first_protocol, warm=2)
+def test_more_warm_trials_than_there_are_must_be_measured(results, their_protocol):
+    done = run.measured("box", get_stack("v6.4.0"), their_protocol, warm=2)
     assert not any(m.outcome == "ok" for m in done.values())
 
 
 @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"results": {"ppca.Sampling.track_sampling": "x"}}', None])
-def test_what_asv_has_lost_is_measured_again(results, first_protocol, content):
+def test_what_asv_has_lost_is_measured_again(results, their_protocol, content):
     results.unlink() if content is None else results.write_text(content)
-    done = run.measured("box", get_stack("v6.4.0"), first_protocol, warm=1)
+    done = run.measured("box", get_stack("v6.4.0"), their_protocol, warm=1)
     assert not any(m.outcome == "ok" for m in done.values())
 
 

@@ -252,7 +252,7 @@ def test_a_table_that_would_grow_is_refused(shard, results, protocol):
         (lambda text: text[:100], "pymc-c.json: not a list of records ("),
         (lambda text: "[" * 100_000, "pymc-c.json: not a list of records ("),
         (lambda text: text.replace('"pymc-c"', '"blackjax"'), "something else than its name says"),
-        (lambda text: text.replace('"protocol": 3', '"protocol": 2'), "not measured by protocol"),
+        (lambda text: text.replace('"protocol": 4', '"protocol": 2'), "not measured by protocol"),
         (lambda text: text.replace(get_stack("v6.4.0").sha256, "0" * 64), "not measured in the stack"),
     ],
 )

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.environments import process_environment, python, stack_environment
+from harness.stacks import get_stack
+
 pytestmark = pytest.mark.sampling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,3 +189,28 @@ def test_ctrl_c_ends_a_real_trial_in_one_sentence_and_leaves_no_process(tmp_path
             assert str(tmp_path) not in process.read_text(errors="replace")
         except OSError:
             continue
+
+
+WATCHED = """
+import sys, time
+from sampling.provenance import device
+from sampling.window import Window, watch
+import pymc as pm
+watch(window := Window(), time.process_time)
+with pm.Model():
+    pm.Normal("x")
+    pm.sample(draws=10, tune=10, chains=1, nuts_sampler="nutpie", progressbar=False)
+assert device() == "cpu"
+print(window.sampler, "jax" in sys.modules, "jaxlib" in sys.modules)
+"""
+
+
+def test_watching_a_sampler_loads_nothing_that_it_would_not_load_itself():
+    stack = get_stack("v6.4.0")
+    interpreter = python(stack_environment(stack))
+    answer = subprocess.run(
+        [interpreter, "-c", WATCHED], cwd=ROOT, capture_output=True, text=True, check=True,
+        env=process_environment(stack),
+    )  # fmt: skip
+    # What is there is ArviZ's placeholder, which loads all of JAX when it is asked for anything.
+    assert answer.stdout.split() == ["nutpie", "True", "False"]

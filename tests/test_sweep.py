@@ -21,7 +21,7 @@ from harness.stacks import get_stack, load_stacks, with_previous
 
 CELL = Cell("ppca", 500, "pymc-c")
 OTHER = Cell("ppca", 500, "blackjax")
-DESCRIPTION = {"protocol": 2, "models": {"ppca": {"iterations": 250}}}
+DESCRIPTION = {"protocol": 2, "same_draws_since": 2, "models": {"ppca": {"iterations": 250}}}
 
 
 @pytest.fixture(autouse=True)

@@ -1,18 +1,20 @@
 """The interval that draws is found also where a release has no function of its own for it."""
 
+import sys
 import time
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sampling import window
+from sampling import provenance, window
 
 
 def pymc_5_10_jax() -> ModuleType:
     """A module that is laid out as `pymc.sampling.jax` of 5.10: it draws between two functions that it calls."""
     module = ModuleType("pymc.sampling.jax")
     source = """
+import sys
 import time
 marks = []
 def get_jaxified_graph(what):
@@ -54,3 +56,37 @@ def test_nutpies_tuning_is_counted_where_its_draws_are_kept(kept):
     module.sample(module.compile_pymc_model("model"), tune=2)
     assert seen.tuning_gradients == (18 if kept else None)
     assert (seen.sampler, seen.tune) == ("nutpie", 2)
+
+
+class Placeholder(ModuleType):
+    """A JAX that is loaded when it is asked for anything, as ArviZ 1.x leaves one where nutpie draws."""
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"jax.{name} was asked for: all of JAX is loaded while somebody else draws")
+
+
+def test_only_the_samplers_of_jax_are_waited_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", Placeholder("jax"))
+    module = SimpleNamespace(compile_pymc_model=lambda model: model, sample=lambda model, **_: SimpleNamespace())
+    window._watch_nutpie(module, seen := window.Window(), time.process_time)
+    module.sample("model")
+    assert seen.sampler == "nutpie"
+
+
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
+def test_what_jax_returns_early_is_waited_for(monkeypatch, sampler):
+    waited = []
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(block_until_ready=lambda r: waited.append(r) or r))
+    module = SimpleNamespace(
+        _sample_numpyro_nuts=lambda **_: "draws",
+        _sample_blackjax_nuts=lambda **_: "draws",
+    )
+    window._watch_jax(module, window.Window(), time.process_time)
+    assert getattr(module, f"_sample_{sampler}_nuts")(tune=1) == "draws"
+    assert waited == ["draws"]
+
+
+def test_where_jax_computes_is_not_asked_of_a_jax_that_nobody_loaded(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", Placeholder("jax"))
+    monkeypatch.delitem(sys.modules, "jaxlib", raising=False)
+    assert provenance.device() == "cpu"

@@ -192,7 +192,7 @@ def _machine(
         except BenchError as error:
             damaged.append(_without_folder(str(error), results.folder))
             continue
-        swept += [r for r in records if r.protocol == protocol]
+        swept += [r for r in records if r.protocol >= results.description["same_draws_since"]]
         s, place = records[-1].settings, path.relative_to(results.sweeps)
         named = NAME.fullmatch(place.parts[0]) and re.fullmatch(stacks.TAG, place.parts[1])
         if named and path.stem == f"{s.model}-{s.n}-{s.backend}":
