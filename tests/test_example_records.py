@@ -1,4 +1,4 @@
-"""The records of a real `make bench`, kept in tests/records: still readable, documented, and whole."""
+"""The records of a real measurement of two releases, kept in tests/records: still readable, documented, and whole."""
 
 import json
 import re
