@@ -31,7 +31,7 @@ pytestmark = [
 ]
 TAGS = ("v6.2.0", "v6.3.2", "v6.4.0")
 CELLS = [("ppca", n, b) for n in (500, 5000) for b in ("pymc-c", "nutpie-numba", "numpyro-parallel")] + [
-    ("discrete", 100, "pymc-c")
+    ("discrete", 100, "pymc-numba")  # the widest of the short names
 ]
 
 
@@ -191,6 +191,21 @@ def test_no_page_is_wider_than_the_screen(page, path, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p not in ("changes.html", "compatibility.html")])
+def test_no_text_of_a_chart_is_cut_off(page, path):
+    page.goto(path)
+    seen, cut = page.evaluate("""() => {
+        const texts = [...document.querySelectorAll("figure svg text")].filter(t => t.getBoundingClientRect().width);
+        const out = texts.filter(t => {
+            const [inner, outer] = [t, t.ownerSVGElement].map(e => e.getBoundingClientRect());
+            return inner.left < outer.left - 0.5 || inner.right > outer.right + 0.5;
+        });
+        return [texts.length, out.map(t => t.textContent)];
+    }""")
+    assert seen
+    assert cut == []
 
 
 def test_nothing_moves_while_a_page_loads(page):

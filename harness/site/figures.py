@@ -78,7 +78,7 @@ def look(backend: str) -> Look:
 
 def _backend_axis(order: Sequence[str]) -> alt.Y:
     # Room for the longest name also in a browser whose font is wider than the one that the chart is laid out with.
-    room = 7.2 * max(map(len, order))
+    room = 8 * max(map(len, order))
     return alt.Y("backend:N", sort=order, title=None, axis=alt.Axis(domain=False, ticks=False, minExtent=room))
 
 
