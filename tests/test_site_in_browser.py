@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,6 +74,10 @@ def site(tmp_path_factory) -> Path:
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_arguments) -> None:
         """Say nothing."""
+
+    def copyfile(self, source, outputfile) -> None:
+        with suppress(ConnectionError):  # the browser has left before it had all
+            super().copyfile(source, outputfile)
 
 
 @pytest.fixture(scope="module")
