@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 # What a trial may see of the caller's environment. All else could change the work without a trace in the record.
 _PASSED_ON = (
-    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES", "PYTHONPYCACHEPREFIX",
+    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "CUDA_VISIBLE_DEVICES", "PYTHONPYCACHEPREFIX",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "JAX_PLATFORMS",
     "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BENCH_STACK", "BENCH_LOCK_SHA256", "BENCH_SUITE_COMMIT", "BENCH_MACHINE",
 )  # fmt: skip
@@ -56,7 +57,7 @@ def time_limit_seconds() -> float:
     return limit
 
 
-def _environment(backend: backends.Backend, home: Path, scratch: Path) -> dict[str, str]:
+def _environment(backend: backends.Backend, home: Path, scratch: Path, temporary: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **kept,
@@ -65,6 +66,8 @@ def _environment(backend: backends.Backend, home: Path, scratch: Path) -> dict[s
         # By itself Numba would write beside the sources, into the environment; JAX keeps nothing unless told to.
         "NUMBA_CACHE_DIR": str(home / ".numba"),
         "MPLCONFIGDIR": str(home / ".matplotlib"),
+        # PyTensor writes the sources that Numba compiles to temporary files, and leaves them.
+        "TMPDIR": temporary,
         "PYTHONPATH": str(_ROOT),
         EVENTS_VARIABLE: str(scratch / "jit-events"),
         **backend.environment,
@@ -166,11 +169,13 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
     begun = time.perf_counter()
     try:
         before = control.run_control()
-        with _ended_in_order(), (scratch / "output").open("wb") as output:
+        # Not inside the home: a socket's path holds no more than 107 characters.
+        temporary_directory = tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True)
+        with _ended_in_order(), temporary_directory as temporary, (scratch / "output").open("wb") as output:
             child = subprocess.Popen(
                 _command(settings, scratch / "result.json"),
                 cwd=scratch,
-                env=_environment(backend, home, scratch),
+                env=_environment(backend, home, scratch, temporary),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -227,6 +228,21 @@ def test_the_trial_sees_a_home_of_its_own_and_nothing_else_of_the_caller(child_r
     assert seen["HOME"] == str(tmp_path)
     assert seen["OMP_NUM_THREADS"] == "1"
     assert not {"PYTENSOR_FLAGS", "SOME_SECRET", "PYTHONDONTWRITEBYTECODE"} & set(seen)
+
+
+def test_the_temporary_files_of_a_trial_end_with_it(child_runs, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    child_runs(
+        """
+        import json, sys, tempfile
+        left = tempfile.NamedTemporaryFile(delete=False).name
+        json.dump({"outcome": "ok", "left": left}, open(sys.argv[1], "w"))
+        """
+    )
+    assert Path(run(tmp_path)["left"]).is_relative_to(temporary)
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf"])
