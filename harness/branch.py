@@ -78,6 +78,8 @@ def change_branch(
 
 
 def _moved(said: str) -> bool:
+    # What the remote's own rules say is no report of git's.
+    said = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
     return any(word in said for word in ("non-fast-forward", "fetch first", "cannot lock ref", "stale info"))
 
 

@@ -16,6 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from harness.errors import BenchError
 from harness.records import NAME, Record, read_records
@@ -30,12 +33,31 @@ _RECORD = re.compile(rf"records/({NAME})/(v[\w.+-]+)/({NAME})-(\d+)-({NAME})\.js
 _ASV = re.compile(rf"asv/({NAME})/([0-9a-f]{{8}})-[\w.-]+\.json", re.ASCII)
 _MACHINE = re.compile(rf"asv/({NAME})/machine\.json", re.ASCII)
 _BENCHMARKS = "asv/benchmarks.json"
-_ASV_KEYS = {
-    "commit_hash", "date", "durations", "env_name", "env_vars", "params", "python", "requirements", "result_columns",
-    "results", "version",
-}  # fmt: skip
 _SAMPLES = ("samples", "profile")
 _MOST_VALUES = 10_000
+
+
+Plain = Annotated[str, StringConstraints(pattern=r"^[^<>&\"\x00-\x1f\x7f]*$", max_length=200)]
+"""What machines, processors and packages are called: pages show it."""
+
+
+class _AsvResult(BaseModel):
+    """A result of asv, as far as `asv publish` reads it; its tables are looked at one by one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    version: Literal[2]
+    commit_hash: str
+    env_name: Plain
+    date: Annotated[int, Field(ge=0, lt=10**14)]  # milliseconds, from which asv makes a date
+    python: Plain
+    params: dict[Plain, Plain | int | None]
+    requirements: dict[Plain, Plain | None]
+    env_vars: dict[Plain, Plain]
+    # What asv measured by itself is keyed by its own names, such as <build>.
+    durations: dict[str, float]
+    result_columns: list[str]
+    results: dict[Annotated[str, StringConstraints(pattern=r"^[\w.]+$")], list]
 
 
 @dataclass
@@ -177,7 +199,12 @@ def _take_asv(name: str, path: Path, results: Path, _protocol: int, collected: C
     tag = {commit: tag for tag, commit in recorded_hashes().items()}.get(document["commit_hash"])
     if tag is None or not document["commit_hash"].startswith(prefix):
         raise ValueError("its commit is none of this timeline")
-    if not document.keys() <= _ASV_KEYS or document["version"] != 2 or document["params"]["machine"] != machine:
+    try:
+        _AsvResult.model_validate(document)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ValueError(f"its {where} is not what asv writes") from error
+    if document["params"]["machine"] != machine:
         raise ValueError("it is not a result of asv of this machine")
     _check_tables(document)
     folder = f"records/{machine}/{tag}/"
@@ -232,7 +259,7 @@ def _check_tables(document: Mapping) -> None:
         raise ValueError("its columns are not those of asv")
     values = 0
     for benchmark, row in document["results"].items():
-        if not re.fullmatch(r"[\w.]+", benchmark) or not isinstance(row, list) or not 3 <= len(row) <= len(columns):
+        if not 3 <= len(row) <= len(columns):
             raise ValueError("it has a row that asv did not write")
         if not all(isinstance(name, str) and re.fullmatch(r"'?[\w.-]+'?", name) for axis in row[1] for name in axis):
             raise ValueError(f"a parameter of {benchmark} is no name or number")
@@ -246,6 +273,15 @@ def _check_tables(document: Mapping) -> None:
                 raise ValueError(f"a value of {benchmark} is no number")
             if value is not None and math.isinf(value):
                 raise ValueError(f"a value of {benchmark} is infinite")
+        if not all(map(_is_plain_number, row[3:])):
+            raise ValueError(f"what {benchmark} has beside its values is no number")
+
+
+def _is_plain_number(value: object) -> bool:
+    """Whether it is a number, nothing, or a list of such, as statistics (infinite for one sample) and samples are."""
+    if isinstance(value, list):
+        return all(map(_is_plain_number, value))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _merged(
@@ -295,7 +331,12 @@ def _is_number(value: object) -> bool:
 def _take_machine(name: str, path: Path, results: Path, _protocol: int, collected: Collected) -> None:
     document = json.loads(path.read_text())
     machine = _MACHINE.fullmatch(name)[1]
-    if document["machine"] != machine or not all(isinstance(v, str | int) for v in document.values()):
+    described = TypeAdapter(dict[Plain, Plain | int], config=ConfigDict(strict=True))
+    try:
+        described.validate_python(document)
+    except ValidationError as error:
+        raise ValueError("it is no description of a machine") from error
+    if document["machine"] != machine:
         raise ValueError("it does not describe the machine that it is named for")
     target = results / name
     if target.exists():

@@ -67,17 +67,17 @@ class Api:
     token: str
     address: str = "https://api.github.com"
 
-    def get(self, path: str, **query: str | int) -> dict | list:
+    def get(self, path: str) -> dict:
         """Read one thing."""
-        try:
-            return self._call("GET", path, query=query).json()
-        except ValueError as error:
-            raise BenchError(f"GitHub's answer to GET {path} is not JSON: run the job again.") from error
+        answer = self._read(path)
+        if not isinstance(answer, dict):
+            raise BenchError(f"GitHub's answer to GET {path} is not one thing: run the job again.")
+        return answer
 
     def pages(self, path: str, within: str | None = None, **query: str | int) -> Iterator[dict]:
         """Read a list, page by page; of some things it is `within` the answer."""
         for page in range(1, _MOST_PAGES + 1):
-            answer = self.get(path, **query, per_page=100, page=page)
+            answer = self._read(path, **query, per_page=100, page=page)
             batch = answer.get(within) if within and isinstance(answer, dict) else answer
             if not isinstance(batch, list):
                 raise BenchError(f"GitHub's answer to GET {path} is no list: run the job again.")
@@ -103,6 +103,12 @@ class Api:
                 f"The download of {path} was cut short ({type(error).__name__}): run the job again."
             ) from error
         return bytes(content)
+
+    def _read(self, path: str, **query: str | int) -> object:
+        try:
+            return self._call("GET", path, query=query).json()
+        except ValueError as error:
+            raise BenchError(f"GitHub's answer to GET {path} is not JSON: run the job again.") from error
 
     def _call(
         self,

@@ -90,7 +90,7 @@ def test_a_branch_that_moves_each_time_is_one_sentence(clone, tmp_path):
 
 def test_a_remote_that_refuses_is_asked_once(clone, tmp_path):
     hook = tmp_path / "bare.git/hooks/pre-receive"
-    hook.write_text("#!/bin/sh\necho 'no right to write' >&2\nexit 1\n")
+    hook.write_text("#!/bin/sh\necho 'no right to write: fetch first, and ask' >&2\nexit 1\n")
     hook.chmod(0o755)
     calls = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_a_shard_is_taken_in_once(shard, results, protocol):
     assert json.loads(asv_file(results).read_text()) == json.loads(asv_file(shard).read_text())
     again = collect.collect([shard, shard], results, protocol)
     assert (again.new, again.refused) == ([], [])
+
+
+def test_nothing_that_asv_really_wrote_is_refused(tmp_path, results, protocol):
+    measured = Path(__file__).resolve().parents[1] / "results/asv"
+    shutil.copytree(measured, tmp_path / "shard/asv")
+    taken = collect.collect([tmp_path / "shard"], results, protocol)
+    assert taken.refused == []
+    assert {p.name for p in results.rglob("*.json")} >= {p.name for p in measured.rglob("*-py3*.json")}
 
 
 def test_what_is_kept_is_not_overwritten_by_a_second_run(shard, results, protocol):
@@ -283,6 +292,18 @@ def test_a_damaged_or_forged_record_is_refused_and_the_rest_taken(shard, results
         {"results": {"ppca.Sampling.track_wall": [[1.0, 2.0], [["1", "1"]], "3"]}},
         {"results": {"ppca.Sampling.track_wall": [[1.0], [[""]], "3"]}},
         {"more": "<script>"},
+        {"date": "x"},
+        {"date": 10**20},
+        {"params": {"machine": "box", "cpu": {"a": 1}}},
+        {"params": {"machine": "box", "cpu": "<img src=x onerror=alert(1)>"}},
+        {"env_vars": 5},
+        {"durations": 7},
+        {"python": [1]},
+        {"python": "3.12\nx"},
+        {"requirements": ["a"]},
+        {"env_name": None},
+        {"results": {"ppca.Sampling.track_wall": [[1.0], [], "3", "<img>"]}},
+        {"results": {"ppca.Sampling.track_wall": [[1.0], [], "3", None, None, [["<img>"]]]}},
     ],
 )
 def test_a_forged_result_of_asv_is_refused(shard, results, protocol, change):

@@ -73,6 +73,7 @@ def test_a_release_that_is_named_twice_is_planned_once(results, monkeypatch):
     [
         ((200, {"html_url": "https://bench.example.org/"}), "https://bench.example.org/"),
         ((404, {}), "https://o.github.io/r/"),
+        ((200, []), "https://o.github.io/r/"),
     ],
 )
 def test_links_of_alerts_lead_to_where_pages_publishes_the_site(api, answer, address):
@@ -206,6 +207,7 @@ def test_very_many_refusals_are_one_sentence_of_a_readable_length():
         ((404, {}), "Settings → Pages → Source: GitHub Actions"),
         ((403, {}), "permission"),
         ((200, {"build_type": "legacy"}), "built from a branch"),
+        ((200, []), "is not one thing"),
     ],
 )
 def test_pages_that_are_not_set_up_are_one_sentence(api, monkeypatch, answer, words):

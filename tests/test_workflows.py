@@ -168,6 +168,19 @@ def test_results_of_a_runner_are_never_called_by_the_name_of_another(inputs, var
     assert eval(expression.strip(), {"__builtins__": {}, "str": str}, known) == name
 
 
+def test_one_shard_is_unpacked_where_each_of_several_is():
+    """By itself, download-artifact would leave out the folder of an artifact that is the only one of its pattern."""
+    jobs = WORKFLOWS["measure"]["jobs"]
+    up, down = (
+        next(step["with"] for step in jobs[job]["steps"] if f"{way}-artifact" in step.get("uses", ""))
+        for job, way in (("measure", "upload"), ("collect", "download"))
+    )
+    # The artifact has the stack's folder in it, and is unpacked without another of its own.
+    assert '"shard/$$STACK"' in make_targets()["nightly-measure"]
+    assert (up["path"], down["path"], down["merge-multiple"]) == ("shard", "incoming", True)
+    assert "$(wildcard incoming/*)" in make_targets()["nightly-collect"]
+
+
 def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():
     inputs = WORKFLOWS["measure"][True]["workflow_dispatch"]["inputs"]
     assert set(inputs) == {"releases", "models", "backends", "warm", "runner", "machine"}
