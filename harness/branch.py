@@ -35,15 +35,24 @@ def change_branch(
 
     Raises BenchError when the remote cannot be reached, does not let us push, or moves each time.
     """
-    said = ""
+    said, base = "", ""
     for attempt in range(ATTEMPTS):
         if attempt:
-            progress(f"The branch {branch} has moved: the change is made again on its newest state.")
             time.sleep(wait * 2 ** (attempt - 1))
         _git(repository, "fetch", "--quiet", remote, f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}")
+        refused_on, base = base, _git(repository, "rev-parse", f"{remote}/{branch}").strip()
+        # Whether it has moved is asked of the branch: git reports a lost race in many words, and a rule may use any.
+        if base == refused_on:
+            raise _not_pushed(
+                f"{branch} did not take the commit",
+                said,
+                "see that a workflow may push to it (Settings → Branches and Rules), and start its last job again",
+            )
+        if attempt:
+            progress(f"The branch {branch} has moved: the change is made again on its newest state.")
         with tempfile.TemporaryDirectory(prefix="branch-") as temporary:
             folder = Path(temporary) / "checkout"
-            _git(repository, "worktree", "add", "--quiet", "--detach", str(folder), f"{remote}/{branch}")
+            _git(repository, "worktree", "add", "--quiet", "--detach", str(folder), base)
             try:
                 message = change(folder)
                 _git(folder, "add", "--all")
@@ -62,25 +71,17 @@ def change_branch(
                 said = pushed.stderr.strip()
             finally:
                 _run(repository, "worktree", "remove", "--force", str(folder))
-        if not _moved(said):
-            break
+    raise _not_pushed(f"{branch} moved each time", said, "start its last job again")
+
+
+def _not_pushed(what: str, said: str, step: str) -> BenchError:
     lines = said.splitlines() or ["it said nothing"]
     # Git's last line says only that it failed; what the remote says comes before.
     last = next((line for line in lines if re.search(r"remote: error|remote rejected|GH\d{3}", line)), lines[-1])
-    why, step = "moved each time", "start its last job again"
-    if not _moved(said):
-        why = "did not take the commit"
-        step = "see that a workflow may push to it (Settings → Branches and Rules), and start its last job again"
-    raise BenchError(
-        f"The branch {branch} {why} ({' '.join(last.split())}): nothing of it is lost, since what was measured is kept "
-        f"by the run; {step}."
+    return BenchError(
+        f"The branch {what} ({' '.join(last.split())}): nothing of it is lost, since what was measured is kept by the "
+        f"run; {step}."
     )
-
-
-def _moved(said: str) -> bool:
-    # What the remote's own rules say is no report of git's.
-    said = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
-    return any(word in said for word in ("non-fast-forward", "fetch first", "cannot lock ref", "stale info"))
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -88,6 +88,25 @@ def test_a_branch_that_moves_each_time_is_one_sentence(clone, tmp_path):
     assert len(pushed(clone)) == 1 + branch.ATTEMPTS
 
 
+def test_a_race_lost_while_the_remote_takes_the_commit_is_a_branch_that_moved(clone, tmp_path):
+    git(tmp_path / "first", "commit", "--quiet", "--allow-empty", "-m", "theirs")
+    git(tmp_path / "first", "push", "--quiet", "origin", "HEAD:theirs")
+    hook = tmp_path / "bare.git/hooks/pre-receive"
+    # The other push has been taken after ours was seen to be a fast-forward: the remote itself refuses ours, then.
+    hook.write_text("#!/bin/sh\nexec env -u GIT_QUARANTINE_PATH git update-ref refs/heads/main refs/heads/theirs\n")
+    hook.chmod(0o755)
+    said = []
+
+    def change(folder: Path) -> str:
+        if said:
+            hook.unlink()
+        return add("ours")(folder)
+
+    commit = change_branch(clone, "main", change, said.append, wait=0)
+    assert said == ["The branch main has moved: the change is made again on its newest state."]
+    assert git(clone, "log", "--format=%s", str(commit)).split("\n")[:3] == ["Add ours", "theirs", "first"]
+
+
 def test_a_remote_that_refuses_is_asked_once(clone, tmp_path):
     hook = tmp_path / "bare.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'no right to write: fetch first, and ask' >&2\nexit 1\n")
