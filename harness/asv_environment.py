@@ -7,6 +7,7 @@ line before it exits with status 1. It must not know where a commit's stack come
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ def one_sentence() -> Iterator[None]:
         raise util.UserError(str(error)) from error
 
 
-class StackEnvironment(Environment):
+class StackEnvironment(Environment, ABC):
     """An environment that holds the stack of one commit at a time, and is made anew for another one.
 
     asv thinks of a project that is installed into an environment with dependencies; here a commit says what *all*
@@ -60,9 +61,9 @@ class StackEnvironment(Environment):
         self._base_requirements = {}
 
     @staticmethod
+    @abstractmethod
     def stack_at(commit_hash: str, requirements: Mapping[str, str]) -> Stack | None:
         """Return the stack of a commit, by what asv's results say of their environment; None if it was never made."""
-        raise NotImplementedError
 
     @staticmethod
     def keep(stack: Stack, folder: Path) -> None:

@@ -35,10 +35,8 @@ _MACHINE = re.compile(rf"asv/({NAME})/machine\.json", re.ASCII)
 _BENCHMARKS = "asv/benchmarks.json"
 _SAMPLES = ("samples", "profile")
 _MOST_VALUES = 10_000
-
-
-Plain = Annotated[str, StringConstraints(pattern=r"^[^<>&\"\x00-\x1f\x7f]*$", max_length=200)]
-"""What machines, processors and packages are called: pages show it."""
+# What machines, processors and packages are called: pages show it.
+_Plain = Annotated[str, StringConstraints(pattern=r"^[^<>&\"\x00-\x1f\x7f]*$", max_length=200)]
 
 
 class _AsvResult(BaseModel):
@@ -48,12 +46,12 @@ class _AsvResult(BaseModel):
 
     version: Literal[2]
     commit_hash: str
-    env_name: Plain
+    env_name: _Plain
     date: Annotated[int, Field(ge=0, lt=10**14)]  # milliseconds, from which asv makes a date
-    python: Plain
-    params: dict[Plain, Plain | int | None]
-    requirements: dict[Plain, Plain | None]
-    env_vars: dict[Plain, Plain]
+    python: _Plain
+    params: dict[_Plain, _Plain | int | None]
+    requirements: dict[_Plain, _Plain | None]
+    env_vars: dict[_Plain, _Plain]
     # What asv measured by itself is keyed by its own names, such as <build>.
     durations: dict[str, float]
     result_columns: list[str]
@@ -269,7 +267,7 @@ def _check_tables(document: Mapping) -> None:
         if values > _MOST_VALUES:
             raise ValueError(f"{benchmark} has more values than there are parameters")
         for value in row[0] or ():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            if isinstance(value, list) or not _is_plain_number(value):
                 raise ValueError(f"a value of {benchmark} is no number")
             if value is not None and math.isinf(value):
                 raise ValueError(f"a value of {benchmark} is infinite")
@@ -331,7 +329,7 @@ def _is_number(value: object) -> bool:
 def _take_machine(name: str, path: Path, results: Path, _protocol: int, collected: Collected) -> None:
     document = json.loads(path.read_text())
     machine = _MACHINE.fullmatch(name)[1]
-    described = TypeAdapter(dict[Plain, Plain | int], config=ConfigDict(strict=True))
+    described = TypeAdapter(dict[_Plain, _Plain | int], config=ConfigDict(strict=True))
     try:
         described.validate_python(document)
     except ValidationError as error:
