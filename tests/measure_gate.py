@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.agreement import Z_LIMIT, pooled
+from harness.judging.agreement import Z_LIMIT, pooled
 from sampling.diagnostics import diagnose, judge
 from tests.exact_draws import POSTERIORS, pool, reference, trial
 

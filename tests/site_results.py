@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import run
-from harness.stacks import Stack, recorded_hashes
+from harness.stacks.locks import Stack, recorded_hashes
+from harness.suite import inside
 
 EXAMPLES = Path(__file__).with_name("records") / "v6.4.0"
 MACHINE = "box"
@@ -56,7 +56,7 @@ def write_records(folder: Path, tag: str, documents: list[dict], machine: str = 
 
 def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int, str]], machine: str = MACHINE) -> None:
     """Records and asv's results of these parameter sets in all of these stacks, with asv's list of benchmarks."""
-    protocol = run.inside()["protocol"]
+    protocol = inside()["protocol"]
     rng = np.random.default_rng(4)
     kept: dict[str, dict] = {}
     for stack in stacks:
@@ -68,7 +68,7 @@ def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int,
 
 def write_asv(folder: Path, kept: Mapping[str, Mapping], machine: str = MACHINE) -> None:
     """asv's results of what is kept: the list of benchmarks, the machine, and a file for each stack."""
-    description = run.inside()
+    description = inside()
     asv = folder / "asv" / machine
     asv.mkdir(parents=True, exist_ok=True)
     facts = {"machine": machine, "os": "Linux", "arch": "x86_64", "cpu": "a processor", "num_cpu": "2", "ram": "24 GiB"}

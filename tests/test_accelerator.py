@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness import environments
 from harness.errors import BenchError
-from harness.stacks import get_stack
+from harness.stacks import environments
+from harness.stacks.locks import get_stack
 
 
 def test_no_accelerator_is_the_rule(monkeypatch):

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from harness import agreement, run, sweep
+from harness import paths
 from harness.cli import app
 from harness.errors import BenchError
+from harness.judging import agreement
 from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE
 
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "RECORDS", tmp_path / "records")
-    monkeypatch.setattr(sweep, "RECORDS", tmp_path / "sweep")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
     monkeypatch.setenv("BENCH_MACHINE", "box")
     return tmp_path
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness import alerts
-from harness.alerts import Files, Finding, Told, tell
 from harness.errors import BenchError
-from harness.github import Api
-from harness.records import Control, Counters, Provenance
-from harness.stacks import load_stacks
-from tests.test_answers import content, measurement
+from harness.nightly import alerts
+from harness.nightly.alerts import Files, Finding, Told, tell
+from harness.nightly.github import Api
+from harness.results.records import Control, Counters, Provenance
+from harness.stacks.locks import load_stacks
+from tests.test_answers import content, given_noise, measurement  # noqa: F401
 
 A, B = Finding("a", "A happened", "numbers of A"), Finding("b", "B happened", "numbers of B")
 

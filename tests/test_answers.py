@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.changes import Noise
-from harness.records import Measurement, Record
-from harness.site import guidance
-from harness.site.answers import answer, seconds
-from harness.site.content import MachineContent
-from harness.stacks import load_stacks
+from harness.judging import changes, guidance
+from harness.judging.answers import answer, seconds
+from harness.judging.changes import Noise
+from harness.results.records import Measurement, Record
+from harness.results.store import MachineResults
+from harness.stacks.locks import load_stacks
 
 NOISE = Noise(speed=0.05, trials=50, effective_draws=0.15, seeds=400)
 BACKENDS = ("default", "pymc-c", "pymc-numba", "nutpie-numba", "nutpie-jax", "numpyro-parallel", "blackjax")
@@ -28,11 +28,18 @@ def measurement(tag, model, n, backend, setup=1.0, sampling=1.0, effective=1000.
     return Measurement(tag, model, n, backend, tuple(Record.model_validate(d) for d in kinds))
 
 
-def content(*measurements, noise=NOISE, table=None) -> MachineContent:
+@pytest.fixture(autouse=True)
+def given_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine varies by is what a test gives to `content`, if it does."""
+    real = changes.noise_of
+    monkeypatch.setattr(changes, "noise_of", lambda machine: machine.__dict__.get("noise") or real(machine))
+
+
+def content(*measurements, noise=NOISE, table=None) -> MachineResults:
     cells: dict = {}
     for m in measurements:
         cells.setdefault(m.tag, {})[m.model, m.n, m.backend] = m
-    found = MachineContent("box", load_stacks(), BACKENDS, cells, (), table or {"releases": {}})
+    found = MachineResults("box", load_stacks(), BACKENDS, cells, (), table or {"releases": {}})
     found.__dict__["noise"] = noise
     return found
 

@@ -145,8 +145,8 @@ def test_results_that_cannot_be_written_are_refused_before_anything_is_measured(
 
 @pytest.mark.parametrize("damage", ["{", "", "[1, 2]", '{"version": 2}'])
 def test_a_damaged_result_of_asv_is_named_with_the_next_step(suite, damage):
-    from harness.stacks import load_stacks
-    from harness.timeline import hashes
+    from harness.stacks.locks import load_stacks
+    from harness.stacks.timeline import hashes
 
     commit = hashes(load_stacks())["v6.3.2"][:8]
     (result,) = (suite.path / "results/asv" / suite.machine).glob(f"{commit}-*.json")

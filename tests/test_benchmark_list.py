@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from harness import benchmark_list
-from harness.benchmark_list import differences
+from harness.asv_plugins import benchmark_list
+from harness.asv_plugins.benchmark_list import differences
 from harness.errors import BenchError
 
 KEPT = json.loads(benchmark_list.PATH.read_text())

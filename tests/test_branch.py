@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import branch
-from harness.branch import change_branch
 from harness.errors import BenchError
+from harness.nightly import branch
+from harness.nightly.branch import change_branch
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import changes
-from harness.changes import Noise
-from harness.metrics import COLD_SETUP, GRADIENTS, MEMORY, METRICS, NODES, SAMPLING, SECONDS_PER_1000
-from harness.records import Control, Measurement, Provenance, Record
+from harness.judging import changes
+from harness.judging.changes import Noise
+from harness.results.metrics import COLD_SETUP, GRADIENTS, MEMORY, METRICS, NODES, SAMPLING, SECONDS_PER_1000
+from harness.results.records import Control, Measurement, Provenance, Record
 
 QUIET = Noise(speed=0.05, trials=50, effective_draws=0.17, seeds=400)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, run
+from harness import cli, paths
 from harness.errors import BenchError
-from harness.run import Cell
-from harness.stacks import get_stack, recorded_hashes
+from harness.measuring import run
+from harness.measuring.run import Cell
+from harness.stacks.locks import get_stack, recorded_hashes
+from harness.suite import inside
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = Path(sys.executable).with_name("bench")
@@ -54,7 +56,7 @@ def test_what_changed_between_two_stacks_is_one_command_away():
 
 @pytest.fixture(scope="module")
 def description():
-    return run.inside()
+    return inside()
 
 
 def test_the_small_sizes_are_the_smallest_of_each_model(description):
@@ -75,8 +77,7 @@ def their_protocol(description):
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """Results of v6.4.0 on the machine "box": the kept example records, and asv's numbers for two of its backends."""
-    monkeypatch.setattr(run, "RECORDS", tmp_path / "records")
-    monkeypatch.setattr(run, "ASV_RESULTS", tmp_path / "asv")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
     shutil.copytree(ROOT / "tests/records/v6.4.0", tmp_path / "records/box/v6.4.0")
     numbers = [[1.5, 2.5], [["'pymc-c'", "'pymc-jax'"], ["500"]]]
     path = tmp_path / "asv/box" / f"{recorded_hashes()['v6.4.0'][:8]}-stack-py3.12.json"

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import collect, run
-from harness.stacks import get_stack, recorded_hashes
+from harness.results import collecting
+from harness.stacks.locks import get_stack, recorded_hashes
+from harness.suite import inside
 from tests import site_results as make
 
 CELLS = [("ppca", 500, "pymc-c"), ("ppca", 500, "nutpie-numba")]
@@ -21,7 +22,7 @@ RECORD = "records/box/v6.4.0/ppca-500-pymc-c.json"
 
 @pytest.fixture(scope="module")
 def protocol() -> int:
-    return run.inside()["protocol"]
+    return inside()["protocol"]
 
 
 @pytest.fixture
@@ -42,37 +43,37 @@ def asv_file(folder: Path) -> Path:
 
 
 def test_a_shard_is_taken_in_once(shard, results, protocol):
-    first = collect.collect([shard], results, protocol)
+    first = collecting.collect([shard], results, protocol)
     assert (len(first.new), first.refused) == (4, [])  # two records, asv's result, the machine
     assert (results / "records/box/v6.4.0/ppca-500-pymc-c.json").exists()
     assert json.loads(asv_file(results).read_text()) == json.loads(asv_file(shard).read_text())
-    again = collect.collect([shard, shard], results, protocol)
+    again = collecting.collect([shard, shard], results, protocol)
     assert (again.new, again.refused) == ([], [])
 
 
 def test_nothing_that_asv_really_wrote_is_refused(tmp_path, results, protocol):
     measured = Path(__file__).resolve().parents[1] / "results/asv"
     shutil.copytree(measured, tmp_path / "shard/asv")
-    taken = collect.collect([tmp_path / "shard"], results, protocol)
+    taken = collecting.collect([tmp_path / "shard"], results, protocol)
     assert taken.refused == []
     assert {p.name for p in results.rglob("*.json")} >= {p.name for p in measured.rglob("*-py3*.json")}
 
 
 def test_what_is_kept_is_not_overwritten_by_a_second_run(shard, results, protocol):
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     kept = {p: p.read_bytes() for p in results.rglob("*.json")}
     rng = np.random.default_rng(9)
     other = make.measurement(get_stack("v6.4.0"), *CELLS[0], rng, protocol)
     make.write_records(shard, "v6.4.0", other)
     make.write_asv(shard, {"v6.4.0": {CELLS[0]: other}})
-    assert collect.collect([shard], results, protocol).new == []
+    assert collecting.collect([shard], results, protocol).new == []
     assert {p: p.read_bytes() for p in results.rglob("*.json")} == kept
 
 
 def test_two_shards_that_measured_different_cells_of_a_stack_add_up(tmp_path, results, protocol):
     for i, cell in enumerate(CELLS):
         make.build(tmp_path / str(i), [get_stack("v6.4.0")], [cell])
-    collect.collect([tmp_path / "0", tmp_path / "1"], results, protocol)
+    collecting.collect([tmp_path / "0", tmp_path / "1"], results, protocol)
     table = json.loads(asv_file(results).read_text())["results"]["ppca.Sampling.track_sampling"][0]
     assert sum(value is not None for value in table) == 2
     assert len(list((results / "records").rglob("*.json"))) == 2
@@ -94,18 +95,18 @@ def test_asvs_number_is_taken_with_the_record_of_the_same_trials_or_not_at_all(t
         make.write_asv(tmp_path / str(i), {"v6.4.0": cells})
     kept = numbers(tmp_path / "0")
     (tmp_path / "0" / name).write_text("[{")
-    assert len(collect.collect([tmp_path / "0"], results, protocol).refused) == 1
+    assert len(collecting.collect([tmp_path / "0"], results, protocol).refused) == 1
     assert numbers(results) == {c: v for c, v in kept.items() if c != cell}
-    collect.collect([tmp_path / "1"], results, protocol)
+    collecting.collect([tmp_path / "1"], results, protocol)
     assert numbers(results) == kept | {cell: numbers(tmp_path / "1")[cell]}
 
 
 def test_a_backend_that_was_added_keeps_the_numbers_of_the_others(shard, results, protocol):
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     before = numbers(results)
     cells = [*CELLS, ("ppca", 500, "blackjax")]
     make.build(shard, [get_stack("v6.4.0")], cells)
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     after = numbers(results)
     assert before.items() <= after.items()
     assert after.keys() - before.keys() == {("'blackjax'", "500")}
@@ -116,7 +117,7 @@ def test_a_number_of_another_version_of_a_benchmark_is_not_taken(shard, results,
     benchmarks["ppca.Sampling.track_sampling"]["version"] = "other"
     (results / "asv").mkdir()
     (results / "asv/benchmarks.json").write_text(json.dumps(benchmarks))
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     assert "ppca.Sampling.track_sampling" not in json.loads(asv_file(results).read_text())["results"]
     assert numbers(results, "ppca.Sampling.track_wall")
 
@@ -125,13 +126,13 @@ def test_a_record_with_more_trials_takes_the_place_of_one_with_fewer(shard, resu
     path = "records/box/v6.4.0/ppca-500-pymc-c.json"
     (results / path).parent.mkdir(parents=True)
     (results / path).write_text(json.dumps(json.loads((shard / path).read_text())[:1]))
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     assert len(json.loads((results / path).read_text())) == 3
 
 
 def refused(shard: Path, results: Path, protocol: int) -> str:
     """The reason of the only file that is refused; all others are taken."""
-    collected = collect.collect([shard], results, protocol)
+    collected = collecting.collect([shard], results, protocol)
     assert len(collected.refused) == 1, collected.refused
     return collected.refused[0]
 
@@ -168,7 +169,7 @@ def test_a_pipe_is_refused_and_not_read(shard, results, protocol):
 
 def test_a_large_file_is_refused_without_being_read(shard, results, protocol):
     with (shard / "records/box/v6.4.0/ppca-500-blackjax.json").open("wb") as file:
-        file.truncate(collect.LARGEST_FILE + 1)
+        file.truncate(collecting.LARGEST_FILE + 1)
     assert "larger than 5 MB" in refused(shard, results, protocol)
 
 
@@ -187,7 +188,7 @@ def test_a_folder_that_is_a_link_or_no_folder_is_refused(shard, results, protoco
 
 
 def test_a_source_that_is_refused_as_a_whole_keeps_no_other_away(shard, results, protocol, tmp_path):
-    collected = collect.collect([tmp_path / "nothing", shard], results, protocol)
+    collected = collecting.collect([tmp_path / "nothing", shard], results, protocol)
     assert (len(collected.refused), len(collected.new)) == (1, 4)
 
 
@@ -205,21 +206,21 @@ def test_a_record_is_kept_as_it_came_and_never_larger(shard, results, protocol):
     for document in documents:
         document["more"] = [[[1] * 1000] * 10] * 10
     (shard / RECORD).write_text(json.dumps(documents, separators=(",", ":")))
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     assert (results / RECORD).read_bytes() == (shard / RECORD).read_bytes()
 
 
 def test_a_good_measurement_is_not_overwritten_by_one_that_failed(shard, results, protocol):
-    collect.collect([shard], results, protocol)
+    collecting.collect([shard], results, protocol)
     kept = (results / RECORD).read_bytes()
     other = make.measurement(get_stack("v6.4.0"), *CELLS[0], np.random.default_rng(9), protocol)
     failed = make.failed(get_stack("v6.4.0"), *CELLS[0], "why", protocol)[0] | {"settings": other[0]["settings"]}
     make.write_records(shard, "v6.4.0", [*other, failed | {"kind": "warm"}])
-    assert collect.collect([shard], results, protocol).new == []
+    assert collecting.collect([shard], results, protocol).new == []
     assert (results / RECORD).read_bytes() == kept
     documents = json.loads(kept)
     make.write_records(shard, "v6.4.0", [*documents, failed | {"kind": "warm"}])
-    assert RECORD in collect.collect([shard], results, protocol).new, "a trial more of the same measurement is news"
+    assert RECORD in collecting.collect([shard], results, protocol).new, "a trial more of the same measurement is news"
 
 
 def test_a_number_that_was_refused_comes_with_the_record_of_its_own_trials(tmp_path, results, protocol):
@@ -231,7 +232,7 @@ def test_a_number_that_was_refused_comes_with_the_record_of_its_own_trials(tmp_p
         make.write_asv(tmp_path / str(i), {"v6.4.0": cells})
     asv_file(tmp_path / "0").write_text("{")
     refused(tmp_path / "0", results, protocol)
-    collect.collect([tmp_path / "1"], results, protocol)
+    collecting.collect([tmp_path / "1"], results, protocol)
     assert numbers(results) == numbers(tmp_path / "1")
     assert (results / RECORD).read_bytes() == (tmp_path / "1" / RECORD).read_bytes()
 

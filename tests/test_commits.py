@@ -23,11 +23,11 @@ from pathlib import Path
 import pytest
 from pypi_simple import PyPISimple
 
-from harness import commits, environments
-from harness.commits import CommitStack, move
-from harness.environments import holds
 from harness.errors import BenchError
-from harness.stacks import Stack, get_stack, parse
+from harness.stacks import commits, environments
+from harness.stacks.commits import CommitStack, move
+from harness.stacks.environments import holds
+from harness.stacks.locks import Stack, get_stack, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 ASV = Path(sysconfig.get_path("scripts")) / "asv"

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments
-from harness.environments import ASV_REQUIREMENTS, holds, install, process_environment, python, stack_environment
 from harness.errors import BenchError, MachineError
-from harness.stacks import get_stack, parse
+from harness.stacks import environments
+from harness.stacks.environments import ASV_REQUIREMENTS, holds, install, process_environment, python, stack_environment
+from harness.stacks.locks import get_stack, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 ASV = Path(sysconfig.get_path("scripts")) / "asv"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.agreement import Z_LIMIT, pooled
+from harness.judging.agreement import Z_LIMIT, pooled
 from sampling.diagnostics import EFFECTIVE_DRAWS_LIMIT, judge
 from sampling.settings import Settings
 from tests.exact_draws import CHAINS, DRAWS, POSTERIORS, pool, prior, reference, trial

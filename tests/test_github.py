@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from harness import github
 from harness.errors import BenchError
-from harness.github import Api, quoted
+from harness.nightly import github
+from harness.nightly.github import Api
+from harness.output import job_page, quoted
 
 
 def client(api) -> Api:
@@ -129,7 +130,7 @@ def test_a_limit_that_is_told_in_words_is_waited_for(api, naps):
 
 def test_a_page_of_a_job_takes_what_is_no_text(tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page"))
-    github.summarise("\udcff")
+    job_page("\udcff")
     assert (tmp_path / "page").read_text() == "\\udcff\n\n"
 
 
@@ -147,7 +148,7 @@ def test_outside_a_job_nothing_is_written(monkeypatch):
     for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     github.output("a", "b")
-    github.summarise("c")
+    job_page("c")
 
 
 @pytest.mark.parametrize(

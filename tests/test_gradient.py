@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import models
-from harness.environments import ROOT, process_environment, python, stack_environment
-from harness.stacks import get_stack
+from harness.paths import ROOT
+from harness.stacks.environments import process_environment, python, stack_environment
+from harness.stacks.locks import get_stack
 from tests.numpy_models import LOG_DENSITIES, logp_dlogp
 
 pytestmark = [pytest.mark.sampling, pytest.mark.network]

@@ -1,7 +1,9 @@
-"""Who may import whom: models nothing of the project, sampling models, benchmarks sampling, harness nothing inside."""
+"""Who may import whom: models nothing of the project, sampling models, benchmarks sampling, harness nothing inside; and
+within the harness each wing only those below it."""
 
 import ast
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,69 @@ def test_the_harness_never_imports_the_packages_that_it_measures():
     for path in sorted((ROOT / "harness").rglob("*.py")):
         measured = _imports(path) & {"pymc", "pytensor", "numba", "jax", "nutpie", "numpyro", "blackjax", "arviz"}
         assert not measured, f"{path.relative_to(ROOT)} imports {measured}"
+
+
+# From the top down; the last ones are modules, on which everything may stand.
+FLOORS = (
+    "cli", "nightly", "site", "asv_plugins", "measuring", "judging", "results", "stacks", "suite", "output", "errors",
+    "paths",
+)  # fmt: skip
+
+
+def _harness() -> dict[str, Path]:
+    """All modules of the harness, by name."""
+    found = {}
+    for path in sorted((ROOT / "harness").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _imported(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The harness's modules that a file imports, at its top or anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        else:
+            continue
+        found |= names & modules.keys()
+    return {name for name in found if modules[name].name != "__init__.py"}
+
+
+def _floor(module: str) -> int:
+    return FLOORS.index(module.split(".")[1])
+
+
+def test_every_module_of_the_harness_is_on_a_floor():
+    assert {name.split(".")[1] for name in _harness() if "." in name} == set(FLOORS)
+
+
+def test_imports_run_downward_from_wing_to_wing():
+    modules = _harness()
+    upward = {
+        f"{name} → {other}"
+        for name, path in modules.items()
+        if "." in name
+        for other in _imported(path, modules)
+        if _floor(other) < _floor(name)
+    }
+    assert not upward
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = _harness()
+    graph = {name: _imported(path, modules) for name, path in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("folder", ["harness", "sampling", "models", "benchmarks"])
+def test_no_module_is_longer_than_anybody_reads(folder):
+    long = {path.name: n for path in (ROOT / folder).rglob("*.py") if (n := len(path.read_text().splitlines())) > 400}
+    assert not long

@@ -7,10 +7,14 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from harness import nightly, run, stacks
+from harness import paths
 from harness.cli import app
 from harness.errors import BenchError
-from harness.github import Api
+from harness.measuring import run
+from harness.nightly import commands
+from harness.nightly.github import Api
+from harness.stacks import locks
+from harness.suite import inside
 from tests import site_results as make
 
 CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
@@ -19,17 +23,15 @@ CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """Two releases, measured on the machine `box`."""
-    two = [stacks.get_stack(tag) for tag in ("v6.3.2", "v6.4.0")]
+    two = [locks.get_stack(tag) for tag in ("v6.3.2", "v6.4.0")]
     make.build(tmp_path / "results", two, [(c.model, c.n, c.backend) for c in CELLS])
-    monkeypatch.setattr(nightly, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "RECORDS", tmp_path / "results/records")
-    monkeypatch.setattr(run, "ASV_RESULTS", tmp_path / "results/asv")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
     monkeypatch.setenv("BENCH_MACHINE", "box")
     return tmp_path / "results"
 
 
 def left(tags, cells=CELLS, warm=2, machine="box"):
-    return nightly.left([stacks.get_stack(t) for t in tags], machine, cells, run.inside(), warm)
+    return commands.left([locks.get_stack(t) for t in tags], machine, cells, inside(), warm)
 
 
 def test_what_is_measured_is_not_left(results):
@@ -47,7 +49,7 @@ def test_what_was_withdrawn_or_is_damaged_is_left(results):
 
 
 def test_a_stack_that_cannot_be_installed_has_nothing_left(results, monkeypatch):
-    monkeypatch.setattr(stacks, "recorded_imports", lambda: {"v6.2.0": {"install": "no"}, "v6.1.0": {"numba": "no"}})
+    monkeypatch.setattr(locks, "recorded_imports", lambda: {"v6.2.0": {"install": "no"}, "v6.1.0": {"numba": "no"}})
     assert left(["v6.2.0", "v6.1.0"]) == ["v6.1.0"]
 
 
@@ -78,7 +80,7 @@ def test_a_release_that_is_named_twice_is_planned_once(results, monkeypatch):
 )
 def test_links_of_alerts_lead_to_where_pages_publishes_the_site(api, answer, address):
     api.answer = lambda _, path: answer if path == "/pages" else (404, {})
-    assert nightly._site(Api("o/r", "secret", api.address)) == address
+    assert commands._site(Api("o/r", "secret", api.address)) == address
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,8 @@ def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, 
     other.parent.mkdir(parents=True)
     other.write_text("[]")
     (results / "records/box/v6.4.0/notes.txt").write_text("mine")
-    nightly.export("v6.4.0", tmp_path / "shard")
-    commit = stacks.recorded_hashes()["v6.4.0"][:8]
+    commands.export("v6.4.0", tmp_path / "shard")
+    commit = locks.recorded_hashes()["v6.4.0"][:8]
     handed = {p.relative_to(tmp_path / "shard").as_posix() for p in (tmp_path / "shard").rglob("*") if p.is_file()}
     assert handed == {
         "records/box/v6.4.0/ppca-500-pymc-c.json", "records/box/v6.4.0/ppca-500-nutpie-numba.json",
@@ -113,7 +115,7 @@ def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, 
 
 def test_a_sentence_is_never_taken_for_a_command_of_the_workflow(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page"))
-    nightly._say("::set-output name=a::b\n::error::`x` <b>")
+    commands._say("::set-output name=a::b\n::error::`x` <b>")
     assert capsys.readouterr().out == " ::set-output name=a::b ::error::`x` <b>\n"
     assert (tmp_path / "page").read_text() == "`` ::set-output name=a::b ::error::`x` <b> ``\n\n"
 
@@ -125,13 +127,13 @@ def test_the_parts_of_a_run_that_failed_are_named():
         "collect": {"result": "success", "outputs": {}},
         "deploy": {"result": "skipped", "outputs": {}},
     }
-    assert nightly._failed(json.dumps(needs)) == ["measure", "plan: lock"]
+    assert commands._failed(json.dumps(needs)) == ["measure", "plan: lock"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"plan": 1}', '{"plan": {}}'])
 def test_what_is_not_what_a_workflow_gives_is_one_sentence(text):
     with pytest.raises(BenchError, match="toJSON"):
-        nightly._failed(text)
+        commands._failed(text)
 
 
 def test_alerts_need_a_place_and_a_token(monkeypatch):
@@ -155,7 +157,7 @@ def told(folder, jobs=NEEDS) -> tuple[object, list[dict]]:
 
 def broken_and_told(results, folder) -> None:
     """A backend breaks, and an issue says so."""
-    trials = make.failed(stacks.get_stack("v6.4.0"), "ppca", 500, "pymc-c", "why", run.inside()["protocol"])
+    trials = make.failed(locks.get_stack("v6.4.0"), "ppca", 500, "pymc-c", "why", inside()["protocol"])
     make.write_records(results, "v6.4.0", trials)
     assert [d["title"] for d in told(folder, jobs=None)[1]] == ["pymc-c on ppca (n=500) is broken in PyMC 6.4.0"]
 
@@ -167,7 +169,7 @@ def test_a_run_that_failed_is_told_even_where_no_finding_can_be_made(results, tm
     def load_stacks():
         raise error
 
-    monkeypatch.setattr(stacks, "load_stacks", load_stacks)
+    monkeypatch.setattr(locks, "load_stacks", load_stacks)
     done, issues = told(tmp_path / "issues")
     assert done.exception is error
     assert [d["title"].partition(" ")[0] for d in issues] == ["pymc-c", "The"], "what was told before stays"
@@ -183,7 +185,7 @@ def test_what_cannot_be_read_closes_nothing_and_is_named(results, tmp_path, name
     assert f"results/{name}" in str(done.exception)
     assert len(issues) == 2
     assert name in issues[1]["text"]
-    make.build(results, [stacks.get_stack("v6.4.0")], [(c.model, c.n, c.backend) for c in CELLS])
+    make.build(results, [locks.get_stack("v6.4.0")], [(c.model, c.n, c.backend) for c in CELLS])
     (results / "compatibility.json").unlink(missing_ok=True)
     done, issues = told(tmp_path / "issues", jobs=json.dumps({}))
     assert (done.exit_code, issues) == (0, [])
@@ -196,7 +198,7 @@ def test_a_run_by_hand_leaves_what_is_said_of_the_nightly_one(results, tmp_path)
 
 
 def test_very_many_refusals_are_one_sentence_of_a_readable_length():
-    said = nightly._listed([f"{i} is no result." for i in range(19_000)])
+    said = commands._listed([f"{i} is no result." for i in range(19_000)])
     assert said.startswith("0 is no result; 1 is no result; ")
     assert said.endswith("; 19 is no result; and 18980 more")
 
@@ -213,17 +215,17 @@ def test_very_many_refusals_are_one_sentence_of_a_readable_length():
 def test_pages_that_are_not_set_up_are_one_sentence(api, monkeypatch, answer, words):
     api.answer = lambda *_: answer
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
-    monkeypatch.setattr(nightly, "Api", lambda repository, token: nightly_api(repository, token, api.address))
+    monkeypatch.setattr(commands, "Api", lambda repository, token: nightly_api(repository, token, api.address))
     with pytest.raises(BenchError, match=words):
-        nightly.pages("o/r")
+        commands.pages("o/r")
 
 
 def test_pages_that_are_set_up_are_told(api, monkeypatch, capsys):
     api.answer = lambda *_: (200, {"build_type": "workflow", "html_url": "https://o.github.io/r/"})
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
-    monkeypatch.setattr(nightly, "Api", lambda repository, token: nightly_api(repository, token, api.address))
-    nightly.pages("o/r")
+    monkeypatch.setattr(commands, "Api", lambda repository, token: nightly_api(repository, token, api.address))
+    commands.pages("o/r")
     assert "https://o.github.io/r/" in capsys.readouterr().out
 
 
-nightly_api = nightly.Api
+nightly_api = commands.Api

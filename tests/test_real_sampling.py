@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.environments import process_environment, python, stack_environment
-from harness.stacks import get_stack
+from harness.stacks.environments import process_environment, python, stack_environment
+from harness.stacks.locks import get_stack
 
 pytestmark = pytest.mark.sampling
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from harness import unfinished
 from harness.errors import BenchError
-from harness.records import Measurement, read_measurements, read_records
+from harness.measuring import unfinished
+from harness.results.records import Measurement, read_measurements, read_records
 
 
 def record(kind="cold", outcome="ok", **changes) -> dict:
@@ -135,7 +135,7 @@ def test_text_that_cannot_be_written_is_taken_out_wherever_it_stands(tmp_path):
 
 
 def measurement(*records) -> Measurement:
-    from harness.records import _RECORDS
+    from harness.results.records import _RECORDS
 
     documents = [{**r, "schema_version": r["schema"]} for r in records]
     return Measurement("v6.4.0", "ppca", 500, "pymc-c", tuple(_RECORDS.validate_python(documents)))

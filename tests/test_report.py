@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import report, run
 from harness.errors import BenchError
-from harness.github import Api
-from harness.stacks import get_stack
+from harness.nightly import report
+from harness.nightly.github import Api
+from harness.stacks.locks import get_stack
+from harness.suite import inside
 from tests import site_results as make
 
 HEAD = "a" * 40
@@ -248,7 +249,7 @@ def bare(text: str) -> str:
 
 
 def test_hostile_text_in_a_reason_is_shown_and_does_nothing(tmp_path, results):
-    protocol = run.inside()["protocol"]
+    protocol = inside()["protocol"]
     trials = make.failed(get_stack("v6.4.0"), "ppca", 500, "pymc-c", HOSTILE, protocol)
     text = said(tmp_path, results | {RECORD: json.dumps(trials).encode()})
     assert "@pymc-devs" in text
@@ -292,7 +293,7 @@ def test_files_that_are_no_results_are_named_and_left_alone(tmp_path, results):
 
 
 def test_a_comment_is_never_longer_than_github_takes(tmp_path, results):
-    protocol = run.inside()["protocol"]
+    protocol = inside()["protocol"]
     files = dict(results)
     for i in range(60):
         trials = make.failed(get_stack("v6.4.0"), "ppca", 500, f"b{i}", "x`" * 900, protocol)

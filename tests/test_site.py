@@ -16,10 +16,11 @@ import feedparser
 import pytest
 from asv import util
 
-from harness import run
 from harness.errors import BenchError
-from harness.site import asv_pages, content, figures, publisher, render
-from harness.stacks import get_stack
+from harness.results import store
+from harness.site import asv_pages, figures, publisher, render
+from harness.stacks.locks import get_stack
+from harness.suite import inside
 from tests import site_results as make
 
 CELLS = [("ppca", 500, b) for b in ("nutpie-numba", "pymc-c", "numpyro-parallel")] + [("ppca", 5000, "pymc-c")]
@@ -29,7 +30,7 @@ HOSTILE = '</title><script>alert("x")</script>\n| `a` ](javascript:alert(1)) {{ 
 
 @pytest.fixture(scope="module")
 def described():
-    return run.inside()
+    return inside()
 
 
 @pytest.fixture
@@ -439,7 +440,7 @@ def test_every_mark_says_what_it_is(results, publish):
 
 
 def test_a_chart_says_first_what_a_page_would_show(results, described):
-    (machine,) = content.load(content.Results(results, described))
+    (machine,) = store.load(store.Results(results, described))
     answer = render.answers.answer(machine, "ppca", 500)
     svg = figures.times(answer, "x", "", {t.backend: "r.json" for t in answer.times})
     assert 'aria-label="Bar chart of ppca with 500 observations. ' in svg

@@ -20,9 +20,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from harness import run
-from harness.environments import ROOT
-from harness.stacks import get_stack, load_stacks
+from harness.paths import ROOT
+from harness.stacks.locks import get_stack, load_stacks
+from harness.suite import inside
 from tests import site_results as make
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -63,7 +63,7 @@ def site(tmp_path_factory) -> Path:
     make.build(results, [get_stack(tag) for tag in TAGS], CELLS)
     shutil.copy(ROOT / "results/compatibility.json", results)
     shutil.copytree(ROOT / "results/sweep", results / "sweep")
-    protocol = run.inside()["protocol"]
+    protocol = inside()["protocol"]
     for tag in TAGS[1:]:
         make.write_records(
             results, tag, make.failed(get_stack(tag), "ppca", 500, "blackjax", "no progress_bar", protocol)
@@ -254,7 +254,7 @@ def test_text_can_be_read_at_twice_its_size(page, path):
 
 
 def test_the_first_page_of_a_large_site_is_small(tmp_path, browser):
-    about = run.inside()
+    about = inside()
     cells = [(m, a["sizes"][0], b) for m, a in list(about["models"].items())[:5] for b in about["backends"]]
     make.build(tmp_path / "results", load_stacks()[-30:], cells)
     site = publish(tmp_path)

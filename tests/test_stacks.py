@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from harness import releases, stacks
 from harness.errors import BenchError, MachineError
-from harness.releases import Release, pymc_releases
-from harness.stacks import STACKS, append, diff, get_stack, load_stacks, parse, resolve, update
+from harness.stacks import locks, releases, updating
+from harness.stacks.locks import STACKS, diff, get_stack, load_stacks, parse
+from harness.stacks.releases import Release, pymc_releases
+from harness.stacks.resolving import resolve
+from harness.stacks.updating import append, update
 
 LOCK = """\
 # release: pymc 6.9.0
@@ -36,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_import_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stacks are not installed to see whether they can be imported."""
-    monkeypatch.setattr(stacks, "check_imports", lambda stack: {"blackjax": "does not exist"})
+    monkeypatch.setattr(updating, "check_imports", lambda stack: {"blackjax": "does not exist"})
 
 
 def test_every_release_since_5_10_has_a_stack_in_order_of_date():
@@ -76,7 +78,7 @@ def test_the_newest_stacks_import_completely():
 
 
 def test_the_locks_give_the_hashes_that_results_are_kept_by():
-    stacks.verify_history()
+    updating.verify_history()
 
 
 def test_a_stack_is_found_by_its_tag_and_by_its_version():
@@ -135,7 +137,7 @@ def test_a_checkout_with_windows_line_ends_gives_the_same_stacks(folder):
     path = folder / "v6.4.0.txt"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert get_stack("6.4.0", folder).sha256 == get_stack("6.4.0").sha256
-    stacks.verify_history(folder)
+    updating.verify_history(folder)
 
 
 def test_no_locks_at_all_is_an_error(tmp_path):
@@ -157,19 +159,19 @@ def test_a_changed_lock_is_reported_by_name(folder, tag):
     path = folder / f"{tag}.txt"
     path.write_text(path.read_text().replace("arviz==", "arviz==9", 1))
     with pytest.raises(BenchError, match=rf"stacks/{tag}\.txt changes history.*git checkout -- stacks"):
-        stacks.verify_history(folder)
+        updating.verify_history(folder)
 
 
 def test_a_removed_lock_is_reported_by_name(folder):
     (folder / "v6.2.0.txt").unlink()
     with pytest.raises(BenchError, match=r"stacks/v6\.2\.0\.txt is missing"):
-        stacks.verify_history(folder)
+        updating.verify_history(folder)
 
 
 def test_a_lock_put_between_others_is_reported_by_name(folder):
     (folder / "v6.9.0.txt").write_text(LOCK.replace("2030-01-01", "2025-01-01"))
     with pytest.raises(BenchError, match=r"stacks/v6\.9\.0\.txt changes history"):
-        stacks.verify_history(folder)
+        updating.verify_history(folder)
 
 
 def test_a_release_older_than_the_newest_stack_is_never_added(folder):
@@ -192,8 +194,8 @@ def test_update_appends_a_new_release_and_leaves_the_history_as_it_was(folder, m
     uploaded = newest.date + timedelta(hours=1)
     lock = LOCK.replace("2030-01-01T12:00:00Z", uploaded.strftime("%Y-%m-%dT%H:%M:%SZ"))
     known = [Release(stack.version, stack.date) for stack in load_stacks(folder)]
-    monkeypatch.setattr(stacks, "pymc_releases", lambda: [*known, Release("6.9.0", uploaded), young])
-    monkeypatch.setattr(stacks, "resolve", lambda release: lock)
+    monkeypatch.setattr(updating, "pymc_releases", lambda: [*known, Release("6.9.0", uploaded), young])
+    monkeypatch.setattr(updating, "resolve", lambda release: lock)
     young = Release("6.9.1", datetime.now(UTC) - timedelta(hours=2))
     said: list[str] = []
 
@@ -204,16 +206,16 @@ def test_update_appends_a_new_release_and_leaves_the_history_as_it_was(folder, m
     assert before.items() <= after.items()
     assert json.loads((folder / "imports.json").read_text())["v6.9.0"] == {"blackjax": "does not exist"}
     assert any("not a day old" in line for line in said)
-    stacks.verify_history(folder)
+    updating.verify_history(folder)
 
 
 def test_an_update_that_was_interrupted_is_completed_by_the_next(folder, monkeypatch, no_import_checks):
     (folder / "v6.9.0.txt").write_text(LOCK)
-    monkeypatch.setattr(stacks, "pymc_releases", list)
+    monkeypatch.setattr(updating, "pymc_releases", list)
     with pytest.raises(BenchError, match=r"v6\.9\.0 is not recorded.*`bench stacks update`"):
-        stacks.verify_history(folder)
+        updating.verify_history(folder)
     assert update(folder, lambda line: None) == ([], [])
-    stacks.verify_history(folder)
+    updating.verify_history(folder)
 
 
 def test_a_release_without_a_solution_is_named_and_keeps_no_other_from_being_added(
@@ -228,8 +230,8 @@ def test_a_release_without_a_solution_is_named_and_keeps_no_other_from_being_add
         return lock
 
     found = [Release("6.8.9", uploaded), Release("6.9.0", uploaded)]
-    monkeypatch.setattr(stacks, "pymc_releases", lambda: found)
-    monkeypatch.setattr(stacks, "resolve", solve)
+    monkeypatch.setattr(updating, "pymc_releases", lambda: found)
+    monkeypatch.setattr(updating, "resolve", solve)
     added, unsolved = update(folder, lambda line: None)
     assert [stack.tag for stack in added] == ["v6.9.0"]
     assert unsolved == ["PyMC 6.8.9 cannot be resolved: it needs what does not exist"]
@@ -251,8 +253,8 @@ def snapshots(folder, monkeypatch, no_import_checks):
 
         known = [Release(stack.version, stack.date) for stack in load_stacks(folder)]
         late = [Release("6.9.0", moment - timedelta(hours=3))] if waiting else []
-        monkeypatch.setattr(stacks, "pymc_releases", lambda: [*known, *late])
-        monkeypatch.setattr(stacks, "resolve", solve)
+        monkeypatch.setattr(updating, "pymc_releases", lambda: [*known, *late])
+        monkeypatch.setattr(updating, "resolve", solve)
         return update(folder, lambda line: None, snapshot=True, as_of=moment)[0]
 
     return take
@@ -265,9 +267,9 @@ def test_a_snapshot_is_locked_a_week_after_the_newest_stack_when_a_deciding_pack
     assert stack.version == "6.4.0"
     assert (stack.date.hour, stack.date.minute) == (0, 0)
     assert get_stack(stack.tag, folder) == load_stacks(folder)[-1] == stack
-    assert str(diff(*stacks.with_previous(stack.tag, folder))).endswith("→ 99.0.0")
-    stacks.verify_history(folder)
-    assert stack.tag not in {other.tag for other in stacks.of_releases(load_stacks(folder))}
+    assert str(diff(*locks.with_previous(stack.tag, folder))).endswith("→ 99.0.0")
+    updating.verify_history(folder)
+    assert stack.tag not in {other.tag for other in locks.of_releases(load_stacks(folder))}
     assert snapshots(days=9, jax="99.1.0") == []
 
 
@@ -285,7 +287,7 @@ def test_a_snapshot_that_tells_nothing_new_or_would_come_before_a_release_is_not
 
 @pytest.mark.network
 def test_a_snapshot_holds_what_existed_at_its_moment_and_nothing_newer():
-    newest = stacks.of_releases(load_stacks())[-1]
+    newest = locks.of_releases(load_stacks())[-1]
     text = resolve(Release(newest.version, newest.date), snapshot=newest.resolved_as_of)
     assert parse(text).packages == newest.packages
     assert parse(text).tag == f"{newest.tag}+{newest.resolved_as_of:%Y%m%d}"
@@ -294,13 +296,13 @@ def test_a_snapshot_holds_what_existed_at_its_moment_and_nothing_newer():
 def test_update_refuses_to_go_on_from_a_changed_history(folder, monkeypatch, no_import_checks):
     path = folder / "v6.2.0.txt"
     path.write_text(path.read_text().replace("arviz==", "arviz==9", 1))
-    monkeypatch.setattr(stacks, "pymc_releases", lambda: [FUTURE])
+    monkeypatch.setattr(updating, "pymc_releases", lambda: [FUTURE])
     with pytest.raises(BenchError, match=r"stacks/v6\.2\.0\.txt changes history"):
         update(folder)
 
 
 def test_a_lock_is_written_whole_or_not_at_all(folder, monkeypatch):
-    monkeypatch.setattr(stacks, "resolve", lambda release: LOCK.replace("numpy==3.0.0", "numpy"))
+    monkeypatch.setattr(updating, "resolve", lambda release: LOCK.replace("numpy==3.0.0", "numpy"))
     with pytest.raises(BenchError, match="is not a pin"):
         append(FUTURE, folder)
     assert not (folder / "v6.9.0.txt").exists()
@@ -342,6 +344,6 @@ def test_resolving_a_release_again_gives_its_lock(tag):
 @pytest.mark.parametrize("text", ["", "[]", '{"v6.4.0": null}', '{"v6.4.0": {"numba": 1}}', "[" * 100_000])
 def test_a_damaged_record_beside_the_locks_is_one_sentence(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    read = {"timeline.json": stacks.recorded_hashes, "imports.json": stacks.recorded_imports}[name]
+    read = {"timeline.json": locks.recorded_hashes, "imports.json": locks.recorded_imports}[name]
     with pytest.raises(BenchError, match=f"^stacks/{name} cannot be read .*git checkout -- stacks/{name}`"):
         read(tmp_path)

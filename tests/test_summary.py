@@ -1,13 +1,13 @@
 """The closing table shows every backend, its numbers, and why what failed failed."""
 
-from rich.console import Console
 from test_records import measurement, record
 
-from harness.summary import markdown, print_summary
+from harness.judging.summary import markdown, print_summary
+from harness.output import plain_console
 
 
 def text(measurements, backends=("pymc-c",), damaged=()):
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console = plain_console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     print_summary(console, measurements, list(backends), damaged)
     return console.export_text()
 

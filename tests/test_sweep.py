@@ -12,12 +12,15 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from harness import compatibility, environments, run, sweep
+from harness import paths
 from harness.cli import app
 from harness.errors import BenchError, MachineError
-from harness.records import read_records
-from harness.run import Cell
-from harness.stacks import get_stack, load_stacks, with_previous
+from harness.measuring import run, sweep
+from harness.measuring.run import Cell
+from harness.results import compatibility
+from harness.results.records import read_records
+from harness.stacks.locks import get_stack, load_stacks, with_previous
+from harness.suite import inside
 
 CELL = Cell("ppca", 500, "pymc-c")
 OTHER = Cell("ppca", 500, "blackjax")
@@ -27,7 +30,7 @@ DESCRIPTION = {"protocol": 2, "same_draws_since": 2, "models": {"ppca": {"iterat
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     """Nothing is written into the repository."""
-    monkeypatch.setattr(sweep, "RECORDS", tmp_path / "sweep")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
     monkeypatch.setattr(compatibility, "TABLE", tmp_path / "compatibility.json")
     monkeypatch.setattr(compatibility, "DOCUMENT", tmp_path / "compatibility.md")
     monkeypatch.setenv("BENCH_MACHINE", "box")
@@ -105,8 +108,8 @@ def test_a_damaged_record_is_run_again(damaged):
 def test_a_folder_that_is_no_release_is_not_in_the_table():
     keep("v6.4.0", outcome(CELL, outcome="unsupported", reason="none"))
     for name in ("v6.4.0.bak", "vfoo"):
-        (sweep.RECORDS / "box" / name).mkdir()
-    assert list(compatibility.table(sweep.RECORDS)["releases"]) == ["v6.4.0"]
+        (paths.RESULTS / "sweep" / "box" / name).mkdir()
+    assert list(compatibility.table(paths.RESULTS / "sweep")["releases"]) == ["v6.4.0"]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ def test_a_damaged_record_of_another_release_is_named_before_anything_runs(inter
     result = CliRunner().invoke(app, SWEEP)
     assert isinstance(result.exception, BenchError)
     assert str(path) in str(result.exception)
-    assert not (sweep.RECORDS / "box").exists()
+    assert not (paths.RESULTS / "sweep/box").exists()
 
 
 def test_another_machines_outcomes_stay_in_the_table(interpreter, elsewhere, monkeypatch):
@@ -261,7 +264,7 @@ def test_of_two_machines_outcomes_the_later_one_counts():
         path = sweep.path_of(machine, "v6.4.0", CELL)
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps([{**outcome(CELL, outcome="failed", reason=machine), "started": started}]))
-    cell = compatibility.table(sweep.RECORDS)["releases"]["v6.4.0"]["models"]["ppca (n=500)"]["pymc-c"]
+    cell = compatibility.table(paths.RESULTS / "sweep")["releases"]["v6.4.0"]["models"]["ppca (n=500)"]["pymc-c"]
     assert cell["reason"] == "a"
 
 
@@ -338,7 +341,7 @@ def test_the_page_shows_outcomes_reasons_once_and_what_the_release_picks():
     confirmed = sweep.path_of("box", "v5.9.1", CELL)
     confirmed.write_text(json.dumps([*json.loads(confirmed.read_text()), outcome(CELL, **OK)]))
     keep("v6.10.0", outcome(OTHER, outcome="invalid", reason="<script> | pipe"))
-    document = compatibility.table(sweep.RECORDS)
+    document = compatibility.table(paths.RESULTS / "sweep")
     assert list(document["releases"]) == ["v5.9.0", "v5.9.1", "v6.4.0", "v6.10.0"]
     page = compatibility.page(document, ["default", "pymc-c", "blackjax"])
     assert "| v6.4.0 | nutpie | Numba | Numba |" in page
@@ -356,7 +359,7 @@ def test_a_reason_within_a_reason_is_one_note_for_all_versions():
     lost = "a process died; it had warned (ConnectionResetError: reset (pymc {}, jax 0.8))"
     keep("v5.26.0", outcome(CELL, outcome="failed", reason=lost.format("5.26.0")))
     keep("v5.27.0", outcome(CELL, outcome="failed", reason=lost.format("5.27.0")))
-    page = compatibility.page(compatibility.table(sweep.RECORDS), ["pymc-c"])
+    page = compatibility.page(compatibility.table(paths.RESULTS / "sweep"), ["pymc-c"])
     assert "1. a process died; it had warned (ConnectionResetError: reset)<br>with pymc 5.27.0, jax 0.8<br>" in page
     assert "\n2. " not in page
 
@@ -393,14 +396,13 @@ def test_what_is_no_table_is_refused_with_the_next_step(elsewhere, broken):
 
 
 def test_every_cell_of_the_committed_table_has_an_outcome():
-    table = compatibility.read(environments.ROOT / "results/compatibility.json")
+    table = compatibility.read(paths.ROOT / "results/compatibility.json")
     assert list(table["releases"]) == [stack.tag for stack in sweep.last_patches(load_stacks())]
-    inside = run.inside()
-    cells = {(f"{c.model} (n={c.n})", c.backend) for c in run.cells(inside, small=True, models=sweep.MODELS)}
+    cells = {(f"{c.model} (n={c.n})", c.backend) for c in run.cells(inside(), small=True, models=sweep.MODELS)}
     for tag, release in table["releases"].items():
         assert {(m, b) for m, found in release["models"].items() for b in found} == cells, tag
 
 
 def test_the_committed_page_is_rendered_from_the_committed_table():
-    table, document = (environments.ROOT / p for p in ("results/compatibility.json", "docs/compatibility.md"))
-    assert compatibility.page(compatibility.read(table), run.inside()["backends"]) == document.read_text()
+    table, document = (paths.ROOT / p for p in ("results/compatibility.json", "docs/compatibility.md"))
+    assert compatibility.page(compatibility.read(table), inside()["backends"]) == document.read_text()

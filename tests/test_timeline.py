@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import timeline
 from harness.errors import BenchError
-from harness.stacks import STACKS, load_stacks, parse
-from harness.timeline import ensure_timeline, hashes, lock_at
+from harness.stacks import timeline
+from harness.stacks.locks import STACKS, load_stacks, parse
+from harness.stacks.timeline import ensure_timeline, hashes, lock_at
 
 ROOT = STACKS.parent
 HOSTILE_CONFIG = """\
@@ -98,8 +98,8 @@ def test_the_hashes_do_not_depend_on_how_git_and_the_user_are_configured(tmp_pat
     }
     script = (
         "import json, os; os.umask(0o077)\n"
-        "from harness import stacks, timeline\n"
-        "print(json.dumps(timeline.hashes(stacks.load_stacks())))"
+        "from harness.stacks import locks, timeline\n"
+        "print(json.dumps(timeline.hashes(locks.load_stacks())))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=hostile, check=True, capture_output=True, text=True

@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from harness.stacks import STACKS, get_stack
+from harness.stacks.locks import STACKS, get_stack
 from tests.test_asv_end_to_end import Suite
 from tests.test_environments import wheel
 
@@ -198,7 +198,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, index: str) -> Project:
     (source / "stacks").mkdir()
     (source / "stacks" / f"{BASE}.txt").write_text(get_stack(BASE).text)
     (source / "stacks/imports.json").write_text(json.dumps({BASE: {}}))
-    record = "from harness.stacks import *; import json; from harness import timeline\n"
+    record = "from harness.stacks.locks import *; import json; from harness.stacks import timeline\n"
     record += "(STACKS / 'timeline.json').write_text(json.dumps(timeline.hashes(load_stacks())))"
     subprocess.run([sys.executable, "-c", record], cwd=source, check=True)
     made = Project(folder, index)

@@ -18,10 +18,10 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup, escape
 
-from harness.agreement import Pooled
-from harness.metrics import Metric
-from harness.site.answers import Answer, seconds
-from harness.site.content import MachineContent
+from harness.judging.agreement import Pooled
+from harness.judging.answers import Answer, seconds
+from harness.results.metrics import Metric
+from harness.results.store import MachineResults
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _log_axis(low: float, high: float) -> alt.Axis:
     return alt.Axis(values=values, format="~g")
 
 
-def history(content: MachineContent, model: str, n: int, metric: Metric, name: str, root: str) -> Markup | None:
+def history(content: MachineResults, model: str, n: int, metric: Metric, name: str, root: str) -> Markup | None:
     """A panel for each backend, one metric over all measured releases, with shared axes. A release without a number is
     a gap, and a cross where it failed. None where there is no number at all."""
     tags = content.tags
@@ -280,7 +280,7 @@ def history(content: MachineContent, model: str, n: int, metric: Metric, name: s
     return _svg(chart, name, f"{metric.title} of {model}, {n} observations, by release, a panel for each backend")
 
 
-def _run(tags: Sequence[str], content: MachineContent, key, metric: Metric, tag: str) -> str:
+def _run(tags: Sequence[str], content: MachineResults, key, metric: Metric, tag: str) -> str:
     """The first release of the unbroken run of numbers that `tag` is in: lines do not cross a gap."""
     start = tag
     for earlier in reversed(tags[: tags.index(tag)]):
@@ -348,7 +348,7 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
     return _svg(alt.vconcat(*panels), name, "Bias of all trials together against the exact posterior, with 4.5 errors")
 
 
-def control(content: MachineContent, name: str, root: str) -> Markup:
+def control(content: MachineResults, name: str, root: str) -> Markup:
     """How much the control workload's time changed during each trial, release by release."""
     rows = []
     for m in content.measurements:

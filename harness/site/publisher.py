@@ -12,8 +12,9 @@ from asv.console import log
 from asv.publishing import OutputPublisher
 
 from harness.errors import BenchError
-from harness.run import inside
-from harness.site import asv_pages, content, render
+from harness.results import store
+from harness.site import asv_pages, data, render
+from harness.suite import inside
 
 
 class Overview(OutputPublisher):
@@ -33,16 +34,16 @@ class Overview(OutputPublisher):
         began = time.perf_counter()
         folder, html = Path(conf.results_dir).parent, Path(conf.html_dir)
         try:
-            results = content.Results(folder, inside())
-            contents = content.load(results)
+            results = store.Results(folder, inside())
+            contents = store.load(results)
             asv_pages.move(html)
             asv_pages.fill_gaps(html, benchmarks)
             render.copy_static(html)
-            render.copy_sweeps(contents, results.sweeps, html)
+            data.copy_sweeps(contents, results.sweeps, html)
             machines = render.machines_as_dictionary(contents)
             for machine in contents:
                 log.info(f"Writing the pages of {machine.machine}")
-                render.copy_records(machine, results.records, html)
+                data.copy_records(machine, results.records, html)
                 render.Site(machine, html, machines[machine.machine], machines).write()
                 for sentence in machine.left_out:
                     log.warning(sentence)
@@ -52,7 +53,7 @@ class Overview(OutputPublisher):
         log.info(f"The overview took {time.perf_counter() - began:.1f} s")
 
 
-def _date_by_results(contents: list[content.MachineContent]) -> None:
+def _date_by_results(contents: list[store.MachineResults]) -> None:
     """Let asv date the site by its newest trial and not by the clock: the same results are the same bytes."""
     started = [when for c in contents for r in c.records if (when := _time(r.started))]
     stamp = util.datetime_to_js_timestamp(max(started)) if started else 0

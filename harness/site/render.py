@@ -1,19 +1,14 @@
-"""Writes the pages, the feed and the data: what `content`, `answers`, `guidance` and `changes` say, by Jinja2.
+"""Writes the pages and the feed: what the results hold and `harness.judging` says of them, by Jinja2.
 
 The same results give the same bytes: nothing here reads a clock. All text from records is escaped by the templates.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from statistics import median
 from urllib.parse import quote
@@ -21,100 +16,20 @@ from uuid import NAMESPACE_URL, uuid5
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness import agreement, changes, stacks
-from harness.compatibility import LINKERS
-from harness.metrics import HISTORY, METRICS, Metric
-from harness.records import Measurement
-from harness.site import answers, figures, guidance
-from harness.site.content import MachineContent
+from harness.judging import agreement, answers, changes, guidance
+from harness.judging.release_changes import ReleaseChange, release_changes
+from harness.results.compatibility import LINKERS
+from harness.results.metrics import HISTORY, METRICS, Metric
+from harness.results.records import Measurement
+from harness.results.store import MachineResults
+from harness.site import data, figures
+from harness.suite import model_data
 
 STATIC = Path(__file__).with_name("static")
 FEED_ENTRIES = 30
 
 
-@dataclass(frozen=True)
-class ReleaseChange:
-    """All that is known to have changed from one release, `old`, to a later one, `new`."""
-
-    old: str
-    new: str
-    date: str
-    packages: stacks.Difference
-    step: changes.Step | None
-    turns: Sequence[changes.Turn]
-
-    @property
-    def broken(self) -> list[changes.Turn]:
-        """What worked before and does not now."""
-        return [t for t in self.turns if t.before == "ok" and t.after in ("failed", "invalid")]
-
-    @property
-    def working(self) -> list[changes.Turn]:
-        """What works now and did not before."""
-        return [t for t in self.turns if t.after == "ok"]
-
-    @property
-    def otherwise(self) -> list[changes.Turn]:
-        """What fails in another way, or is there no more."""
-        return [t for t in self.turns if t not in self.broken and t not in self.working]
-
-    @staticmethod
-    def by_reason(turns: Sequence[changes.Turn]) -> list[tuple[str, list[changes.Turn]]]:
-        """What turned for one reason together, versions aside."""
-        groups: dict[str, list[changes.Turn]] = {}
-        for turn in turns:
-            groups.setdefault(turn.reason or "", []).append(turn)
-        return sorted(groups.items())
-
-    @property
-    def headline(self) -> str:
-        """What a reader of one line should know."""
-        parts = []
-        if self.step:
-            for word, found in (("slower", self.step.slower), ("faster", self.step.faster)):
-                if found:
-                    parts.append(f"{len(found)} {word}")
-        for word, found in (("newly broken", self.broken), ("newly working", self.working)):
-            if found:
-                parts.append(f"{len(found)} {word}")
-        if not parts and self.step and self.step.compared:
-            parts = [f"no change beyond noise in {self.step.compared} comparisons"]
-        if self.step and self.step.counters:
-            parts.append(f"{len(self.step.counters)} counters differ")
-        if not parts:
-            parts = ["the same outcomes"]
-        return ", ".join(parts)
-
-
-def release_changes(content: MachineContent) -> list[ReleaseChange]:
-    """Those between measured releases, and those between swept ones, newest first."""
-    steps = {(s.old, s.new): s for s in content.steps}
-    swept = list(content.table["releases"])
-    releases = content.table["releases"]
-    turns = {pair: changes.turns(releases[pair[0]], releases[pair[1]]) for pair in pairwise(swept)}
-    by_tag = {stack.tag: stack for stack in content.stacks}
-    found = []
-    for old, new in steps.keys() | turns.keys():
-        if old not in by_tag or new not in by_tag:
-            continue
-        step = steps.get((old, new))
-        seen = {(t.model, t.n, t.backend): t for t in turns.get((old, new), ())}
-        seen |= {(t.model, t.n, t.backend): t for t in (step.turns if step else ())}
-        found.append(
-            ReleaseChange(
-                old,
-                new,
-                by_tag[new].date.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                stacks.diff(by_tag[old], by_tag[new]),
-                step,
-                tuple(seen[key] for key in sorted(seen)),
-            )
-        )
-    order = {stack.tag: i for i, stack in enumerate(content.stacks)}
-    return sorted(found, key=lambda c: (order[c.new], c.step is not None), reverse=True)
-
-
-def asv_link(content: MachineContent, benchmark: str | None, key: tuple[str, int, str] | None = None) -> str:
+def asv_link(content: MachineResults, benchmark: str | None, key: tuple[str, int, str] | None = None) -> str:
     """asv's graph of a series, as its pages understand it; its overview where asv has no such benchmark."""
     if benchmark is None or key is None:
         return "history.html"
@@ -124,36 +39,10 @@ def asv_link(content: MachineContent, benchmark: str | None, key: tuple[str, int
     return f"history.html#{model}.{benchmark}?{query}"
 
 
-_COLUMNS = (
-    "machine", "release", "model", "n", "backend", "trial", "kind", "outcome", "reason", "protocol", "seed", "tune",
-    "draws", "chains", "started", "setup_seconds", "sampling_seconds", "call_seconds", "effective_draws",
-    "gradients_tuning", "gradients_drawing", "divergences", "graph_nodes", "replacements", "peak_memory_mib",
-    "control_drift", "contaminated", "lock_sha256", "suite_commit", "cpu_model", "record",
-)  # fmt: skip
-
-
-def rows(content: MachineContent) -> Iterable[dict]:
-    """One row for each trial, by the names of `_COLUMNS`."""
-    for m in content.measurements:
-        for i, r in enumerate(m.records):
-            clocks, counters, graph, control, provenance = r.clocks, r.counters, r.graph, r.control, r.provenance
-            values = (
-                content.machine, m.tag, m.model, m.n, m.backend, i, r.kind, r.outcome, r.reason, r.protocol,
-                r.settings.seed, r.settings.tune, r.settings.draws, r.settings.chains, r.started,
-                clocks and clocks.setup_wall_seconds, clocks and clocks.sampling_wall_seconds,
-                clocks and clocks.call_wall_seconds, r.effective_draws, counters and counters.gradients_tuning,
-                counters and counters.gradients_drawing, counters and counters.divergences, graph and graph.nodes,
-                graph and graph.replacements, r.peak_memory_mib, control and control.drift,
-                control and control.contaminated, r.lock_sha256, provenance and provenance.suite_commit,
-                provenance and provenance.cpu_model, content.path(m),
-            )  # fmt: skip
-            yield dict(zip(_COLUMNS, values, strict=True))
-
-
 class Site:
     """The pages of one machine's content, to be written below `folder` at `base`, a path such as `machines/box/`."""
 
-    def __init__(self, content: MachineContent, folder: Path, base: str, machines: Mapping[str, str]) -> None:
+    def __init__(self, content: MachineResults, folder: Path, base: str, machines: Mapping[str, str]) -> None:
         self.content, self.folder, self.base, self.machines = content, folder, base, machines
         self.environment = Environment(
             loader=PackageLoader("harness.site"),
@@ -164,6 +53,7 @@ class Site:
         )
         self.environment.globals |= {
             "content": content,
+            "noise": changes.noise_of(content),
             "look": figures.look,
             "metrics": {m.name: m for m in METRICS},
             "seconds": answers.seconds,
@@ -187,7 +77,7 @@ class Site:
             self._model(model)
         self._compatibility()
         self._trust()
-        self._data()
+        data.write(self.content, self.folder / self.base / "data")
 
     def _page(self, path: str, title: str, template: str | None = None, **values) -> None:
         target = self.base + path
@@ -293,14 +183,14 @@ class Site:
             trials=sum(max(p.trials for p in estimands.values()) for estimands in found.values()),
             control=figures.control(self.content, "control", "../" * self._depth(0)) if drifted else None,
             drifted=drifted,
-            limits=[(m, *(changes.limit(m, self.content.noise, samples) for samples in (2, 1))) for m in HISTORY],
+            limits=[
+                (m, *(changes.limit(m, changes.noise_of(self.content), samples) for samples in (2, 1))) for m in HISTORY
+            ],
             data=self._ppca(),
         )
 
     def _ppca(self):
         """The simulated data as the notebook shows them; None where the measured code has no such model."""
-        from harness.run import model_data
-
         document = model_data("ppca", 500)
         if document is None:
             return None
@@ -322,19 +212,6 @@ class Site:
         )
         (self.folder / self.base / "feed.xml").write_text(text, encoding="utf-8")
 
-    def _data(self) -> None:
-        lines = list(rows(self.content))
-        # A spreadsheet would take some texts for formulas.
-        shown = [{**line, "reason": _no_formula(line["reason"])} for line in lines]
-        table = io.StringIO()
-        writer = csv.DictWriter(table, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(shown)
-        folder = self.folder / self.base / "data"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "measurements.csv").write_text(table.getvalue(), encoding="utf-8")
-        (folder / "measurements.json").write_text(json.dumps(lines, indent=0) + "\n", encoding="utf-8")
-
 
 def _finding(metric: Metric, table: Sequence) -> str:
     """What a chart of a metric's history shows in the newest release that has numbers."""
@@ -354,25 +231,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _no_formula(text: str | None) -> str | None:
-    return f"'{text}" if text and text[0] in "=+-@" else text
-
-
-def copy_sweeps(contents: Sequence[MachineContent], sweeps: Path, folder: Path) -> None:
-    """Put the raw records of the latest sweep of each cell beside the pages that link to them."""
-    for place in sorted({place for content in contents for place in content.sweep_paths.values()}):
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(sweeps / place.removeprefix("data/sweep/"), folder / place)
-
-
-def copy_records(content: MachineContent, records: Path, folder: Path) -> None:
-    """Put the raw records of all measurements beside the pages that link to them."""
-    for m in content.measurements:
-        target = folder / content.path(m)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(records / content.machine / m.tag / target.name, target)
 
 
 def copy_static(folder: Path) -> None:
@@ -401,6 +259,6 @@ def copy_static(folder: Path) -> None:
     )
 
 
-def machines_as_dictionary(contents: Sequence[MachineContent]) -> dict[str, str]:
+def machines_as_dictionary(contents: Sequence[MachineResults]) -> dict[str, str]:
     """Where each machine's pages are: the first one's at the root."""
     return {c.machine: "" if i == 0 else f"machines/{c.machine}/" for i, c in enumerate(contents)}

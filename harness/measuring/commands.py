@@ -1,0 +1,202 @@
+"""The commands that measure: `bench run`, `bench sweep` and `bench trial`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness import paths
+from harness.errors import BenchError
+from harness.judging.summary import summarise
+from harness.measuring import run, sweep
+from harness.output import console, counted, minutes
+from harness.paths import ROOT
+from harness.results import compatibility
+from harness.results.machines import machine_name
+from harness.stacks import environments, locks
+from harness.stacks.timeline import ensure_timeline
+from harness.suite import inside, suite_commit
+
+
+def run_command(
+    releases: Annotated[
+        list[str] | None, typer.Argument(help="Releases such as v6.4.0; the two newest if none.")
+    ] = None,
+    all_sizes: Annotated[
+        bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
+    ] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
+    ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
+    warm: Annotated[int, typer.Option(min=0, help="Warm trials after each cold one.")] = 2,
+    again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
+) -> None:
+    """Measure releases on every backend, compare them, publish the site, and print a summary.
+
+    What has been measured on this machine, by this protocol, is not measured again; an interrupted run goes on.
+    """
+    ensure_timeline()
+    chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
+    chosen.sort(key=lambda s: s.date)
+    machine, description = machine_name(), inside()
+    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
+    plan = {}
+    for stack in chosen:
+        done = {} if again else run.measured(machine, stack, description, warm)
+        plan[stack.tag] = [cell for cell in cells if cell not in done]
+    left = sum(map(len, plan.values()))
+    console.print(
+        f"{counted(len(chosen), 'release')} ({', '.join(plan)}) × {counted(len(cells), 'parameter set')} on {machine}: "
+        f"measured {len(chosen) * len(cells) - left}, left {left}."
+    )
+    began, inside_trials = time.monotonic(), 0.0
+    if left:
+        console.print(
+            f"This will take about {minutes(run.estimate_seconds(machine, plan, warm))}. Ctrl-C loses at most the "
+            "trial in flight; the same command goes on from there.\n"
+        )
+    try:
+        for stack in chosen:
+            if plan[stack.tag]:
+                inside_trials += run.run_stack(console, stack, plan[stack.tag], description, warm)
+    except KeyboardInterrupt:
+        # Caught here, since typer would end without a word.
+        print(
+            "bench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+    elapsed = time.monotonic() - began
+    tags = [stack.tag for stack in chosen]
+    if len(tags) > 1:
+        console.rule("asv compare")
+        run.show_asv("compare", "--machine", machine, tags[-2], tags[-1])
+    console.rule("asv publish")
+    published = run.show_asv("publish") == 0
+    console.rule("Summary")
+    valid = summarise(machine, tags)
+    if left:
+        console.print(
+            f"\nMeasured for {minutes(elapsed)}, {100 * inside_trials / elapsed:.0f} % of it inside trials. "
+            f"Records are in results/records/{machine}/."
+        )
+    if not valid:
+        raise BenchError("Nothing was measured: no trial gave a valid answer; the reasons are above.")
+    if not published:
+        raise BenchError("asv could not publish the site: what it said is above; the results are kept.")
+    console.print("To browse the site: `.venv/bin/asv preview`, then open the address that it prints.")
+
+
+def sweep_command(
+    releases: Annotated[
+        list[str] | None, typer.Argument(help="Releases such as v6.4.0; the last patch of each minor if none.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model; ppca, discrete and discrete_marginal if none.")
+    ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend; all if none.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = os.cpu_count() or 1,
+    again: Annotated[
+        bool, typer.Option("--again", help="One more trial, with another seed, of what has an outcome.")
+    ] = False,
+) -> None:
+    """Run one short trial of every cell, release × backend × model, and write the compatibility table.
+
+    Outcomes are what it is for: trials run side by side, and their clocks are not kept with measured ones.
+    """
+    chosen, unknown = [], []
+    for release in releases or [stack.tag for stack in sweep.last_patches(locks.load_stacks())]:
+        try:
+            chosen.append(locks.get_stack(release))
+        except BenchError as error:
+            unknown.append(str(error))
+    if not chosen:
+        raise BenchError(" ".join(unknown))
+    machine, description = machine_name(), inside()
+    cells = run.cells(description, small=True, models=model or sweep.MODELS, backends=backend)
+    since = description["same_draws_since"]
+    plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, since)] for stack in chosen}
+    left = sum(map(len, plan.values()))
+    sweep.check_records(but=(sweep.path_of(machine, tag, cell) for tag, wanted in plan.items() for cell in wanted))
+    console.print(
+        f"{counted(len(chosen), 'release')} × {counted(len(cells), 'cell')} on {machine}: "
+        f"with an outcome {len(chosen) * len(cells) - left}, left {left}."
+    )
+    if left:
+        seconds = sweep.estimate_seconds(machine, [c for wanted in plan.values() for c in wanted], jobs)
+        console.print(
+            f"This will take about {minutes(seconds)}, {counted(jobs, 'trial')} at a time. Ctrl-C loses the trials in "
+            "flight; the same command goes on from there.\n"
+        )
+    try:
+        for stack in chosen:
+            if plan[stack.tag]:
+                _sweep_stack(machine, stack, plan[stack.tag], description, jobs)
+    except KeyboardInterrupt:
+        print(
+            "bench: interrupted; what has an outcome is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+    finally:
+        # What was damaged and is not made anew, because this was interrupted, is named by the next sweep.
+        with suppress(BenchError):
+            compatibility.write(compatibility.table(paths.RESULTS / "sweep"), description["backends"])
+    console.print("The table is in docs/compatibility.md and results/compatibility.json.")
+    if unknown:
+        raise BenchError(" ".join(unknown))
+
+
+def _sweep_stack(machine: str, stack: locks.Stack, wanted: list[run.Cell], description: dict, jobs: int) -> None:
+    began = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(stack.tag, total=len(wanted))
+        for *earlier, record in sweep.sweep_stack(machine, stack, wanted, description, jobs):
+            s = record.settings
+            words = "; then ".join(f"{r.outcome}: {r.reason}" if r.reason else r.outcome for r in (*earlier, record))
+            console.print(f"{stack.tag} {s.model} n={s.n} {s.backend}: {words}", highlight=False, markup=False)
+            progress.advance(task)
+    console.print(
+        f"{stack.tag}: {counted(len(wanted), 'cell')} in {minutes(time.monotonic() - began)}.\n", highlight=False
+    )
+
+
+# Its options are those of the measured code.
+TRIAL_CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def trial_command(
+    context: typer.Context,
+    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    model: Annotated[str, typer.Argument(help="A model such as ppca.")],
+) -> None:
+    """Run one trial on any stack and print its record; options are those of `python -m sampling`.
+
+    For example: bench trial v6.4.0 ppca --n 500 --backend nutpie-numba
+    """
+    ensure_timeline()
+    stack = locks.get_stack(release)
+    environment = environments.stack_environment(stack)
+    environments.compile_bytecode(environment, stack)
+    command = [environments.python(environment), "-m", "sampling", model, *context.args]
+    variables = {
+        **environments.process_environment(stack),
+        "BENCH_STACK": stack.tag,
+        "BENCH_LOCK_SHA256": stack.sha256,
+        "BENCH_MACHINE": machine_name(),
+        "BENCH_SUITE_COMMIT": suite_commit() or "",
+    }
+    child = subprocess.Popen(command, cwd=ROOT, env=variables)
+    while True:
+        try:
+            raise typer.Exit(child.wait())
+        except KeyboardInterrupt:
+            # The child got it too, ends its trial and says so.
+            continue

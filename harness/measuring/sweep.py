@@ -1,0 +1,230 @@
+"""One short trial of every cell, release × backend × model: does it sample, and is the answer right?
+
+Outcomes are what a sweep is for. Its trials run side by side and draw less than a measurement's, so that their clocks
+are nobody's benchmark: their records are kept in `results/sweep/`, apart from measured ones. What the records say is
+rendered by `harness.results.compatibility`. It must not know asv.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from harness import paths
+from harness.errors import BenchError, MachineError
+from harness.measuring.run import Cell
+from harness.paths import ROOT
+from harness.results.records import Record, read_records, write_records
+from harness.stacks.environments import process_environment, python, stack_environment
+from harness.stacks.locks import Stack, of_releases
+from harness.suite import suite_commit
+
+MODELS = ("ppca", "discrete", "discrete_marginal")
+# Of a measurement's tuning steps and draws.
+SHARE = 0.8
+# Nothing that samples at all takes a fraction of this; a worker that hangs holds one of the jobs for as long.
+TIME_LIMIT_SECONDS = 300
+_TYPICAL_TRIAL_SECONDS = 18.0
+
+
+def last_patches(stacks: Iterable[Stack]) -> list[Stack]:
+    """The last patch release of each minor release, oldest first; no snapshots."""
+    releases = of_releases(sorted(stacks, key=lambda s: s.date))
+    newest = {tuple(stack.version.split(".")[:2]): stack for stack in releases}
+    return sorted(newest.values(), key=lambda s: s.date)
+
+
+def seed(stack: Stack, trial: int) -> int:
+    """Another one for each release and trial, so that the trials of a backend add up to more than one of them says."""
+    major, minor, patch = map(int, stack.version.split("."))
+    return 1_000_000 * trial + 10_000 * major + 100 * minor + patch
+
+
+def path_of(machine: str, tag: str, cell: Cell) -> Path:
+    """Where the record of a cell is kept."""
+    return paths.RESULTS / "sweep" / machine / tag / f"{cell.model}-{cell.n}-{cell.backend}.json"
+
+
+def swept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
+    """The records of a cell, if they are all there, can be read, and are of this lock and of protocol `since` on."""
+    records = _kept(machine, stack, cell, since)
+    return () if _to_be_confirmed(records) else records
+
+
+def _kept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
+    try:
+        records = read_records(path_of(machine, stack.tag, cell), measurement=False)
+    except BenchError:
+        return ()
+    return records if all(r.lock_sha256 == stack.sha256 and r.protocol >= since for r in records) else ()
+
+
+def _to_be_confirmed(records: Sequence[Record]) -> bool:
+    """Whether another trial must say whether the answer is wrong: over all cells, chance alone makes one or two so."""
+    return [r.outcome for r in records if r.outcome == "invalid" or r is records[-1]] == ["invalid"]
+
+
+def check_records(but: Iterable[Path]) -> None:
+    """Raise BenchError if a sweep's record cannot be read: the table is made of all, `but` those to be made anew."""
+    for path in sorted(set((paths.RESULTS / "sweep").glob("*/v*/*.json")) - set(but)):
+        read_records(path, measurement=False)
+
+
+def estimate_seconds(machine: str, wanted: Iterable[Cell], jobs: int) -> float:
+    """What these cells will take: what they took before on this machine, in any release, else a typical trial."""
+    took: dict[Cell, list[float]] = {}
+    for path in (paths.RESULTS / "sweep" / machine).glob("*/*.json"):
+        try:
+            records = read_records(path, measurement=False)
+        except BenchError:
+            continue
+        s = records[0].settings
+        took.setdefault(Cell(s.model, s.n, s.backend), []).append(sum(r.trial_wall_seconds for r in records))
+    return sum(median(took.get(cell, [_TYPICAL_TRIAL_SECONDS])) for cell in wanted) / jobs
+
+
+@dataclass
+class _Trial:
+    """A trial under way, in a folder that no other has at the same time: its home is there, for the next to use.
+
+    `earlier` are the records of the cell's trials before it.
+    """
+
+    cell: Cell
+    process: subprocess.Popen
+    folder: Path
+    earlier: list[dict]
+
+    def record(self) -> dict:
+        """The record that the trial printed, or one that says why there is none."""
+        try:
+            return dict(json.loads((self.folder / "record").read_text()))
+        except (ValueError, TypeError):
+            lines = (self.folder / "errors").read_text(errors="replace").strip().splitlines()
+            said = lines[-1] if lines else "it said nothing"
+            status = self.process.returncode
+            return _no_record(self.cell, f"the trial ended with status {status} and no record: {said}")
+
+
+def _no_record(cell: Cell, reason: str) -> dict:
+    return {
+        "schema": 1,
+        "kind": "cold",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        "settings": {"model": cell.model, "n": cell.n, "backend": cell.backend},
+        "outcome": "failed",
+        "reason": reason,
+    }
+
+
+def _start(
+    stack: Stack, environment: Path, cell: Cell, machine: str, folder: Path, iterations: int, earlier: list[dict]
+) -> _Trial:
+    variables = {
+        **process_environment(stack),
+        "BENCH_TIME_LIMIT": os.environ.get("BENCH_TIME_LIMIT", str(TIME_LIMIT_SECONDS)),
+        "BENCH_STACK": stack.tag,
+        "BENCH_LOCK_SHA256": stack.sha256,
+        "BENCH_MACHINE": machine,
+        "BENCH_SUITE_COMMIT": suite_commit() or "",
+    }
+    command = [
+        python(environment), "-m", "sampling", cell.model, "--n", str(cell.n), "--backend", cell.backend,
+        "--tune", str(iterations), "--draws", str(iterations), "--seed", str(seed(stack, len(earlier))),
+        "--home", str(folder / "home"),
+    ]  # fmt: skip
+    with (folder / "record").open("wb") as out, (folder / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
+            start_new_session=True,
+        )  # fmt: skip
+    return _Trial(cell, process, folder, earlier)
+
+
+@contextmanager
+def _ended(running: list[_Trial]) -> Iterator[None]:
+    """Whatever ends this, no trial is left."""
+    try:
+        yield
+    finally:
+        for trial in running:
+            if trial.process.poll() is None:
+                # Not SIGINT: who was started in the background of a shell ignores that, and so do all that it starts.
+                trial.process.send_signal(signal.SIGTERM)
+        for trial in running:
+            try:
+                trial.process.wait(15)
+            except subprocess.TimeoutExpired:
+                trial.process.kill()
+                trial.process.wait()
+
+
+def sweep_stack(
+    machine: str, stack: Stack, wanted: Iterable[Cell], description: Mapping, jobs: int
+) -> Iterator[tuple[Record, ...]]:
+    """Run one trial of each cell, `jobs` at a time, another one where the answer is wrong, and yield each cell's
+    records once they are on disk: those of the cell's earlier trials that had an answer, then the new ones.
+
+    Trials that follow each other share their compile caches, as a user's would: most of a short cold trial is
+    compiling what the trial before has compiled.
+
+    A stack that cannot be installed fails all its cells, with the reason. Raises MachineError when it is the machine
+    or its network that prevents it, and nothing is recorded then.
+    """
+    waiting, running, protocol = deque(wanted), [], description["protocol"]
+    iterations = {name: round(SHARE * model["iterations"]) for name, model in description["models"].items()}
+    try:
+        environment = stack_environment(stack)
+    except MachineError:
+        raise
+    except BenchError as error:
+        while waiting:
+            cell = waiting.popleft()
+            yield _keep(machine, stack, cell, [_no_record(cell, str(error))], protocol)
+        return
+    with tempfile.TemporaryDirectory(prefix="sweep-") as temporary, _ended(running):
+        idle = [Path(temporary) / str(job) for job in range(jobs)]
+        for folder in idle:
+            folder.mkdir()
+        while waiting or running:
+            while waiting and idle:
+                cell = waiting.popleft()
+                # Evidence stays: no seed is asked twice for what it has answered.
+                kept = _kept(machine, stack, cell, description["same_draws_since"])
+                answered = any(r.outcome in ("ok", "invalid") for r in kept)
+                documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
+                earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]
+                n = iterations[cell.model]
+                running.append(_start(stack, environment, cell, machine, idle.pop(), n, earlier))
+            time.sleep(0.1)
+            for trial in [t for t in running if t.process.poll() is not None]:
+                trials = [*trial.earlier, trial.record()]
+                records = _keep(machine, stack, trial.cell, trials, protocol)
+                running.remove(trial)
+                if _to_be_confirmed(records):
+                    n = iterations[trial.cell.model]
+                    running.append(_start(stack, environment, trial.cell, machine, trial.folder, n, trials))
+                else:
+                    idle.append(trial.folder)
+                    yield records
+
+
+def _keep(machine: str, stack: Stack, cell: Cell, trials: Sequence[Mapping], protocol: int) -> tuple[Record, ...]:
+    path = path_of(machine, stack.tag, cell)
+    where_from = {"protocol": protocol, "lock_sha256": stack.sha256}
+    write_records(path, [{**trial, **where_from} for trial in trials])
+    try:
+        return read_records(path, measurement=False)
+    except BenchError as error:
+        nothing = _no_record(cell, f"the trial's record is not complete: {error.__cause__}")
+        return _keep(machine, stack, cell, [*trials[:-1], nothing], protocol)

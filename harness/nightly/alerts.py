@@ -1,0 +1,362 @@
+"""Findings that somebody should know of, each one issue: opened when it appears, updated while it stays, closed when
+it is gone.
+
+What is a finding is decided here and in `harness.judging.changes`; where issues are kept is a tracker's business:
+GitHub's API, or files in a folder, for tests and for a look before anything is sent. Reasons come from records, which
+come from everywhere: they are quoted so that neither Markdown nor HTML nor a mention comes of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+from harness.errors import BenchError
+from harness.judging import changes
+from harness.judging.changes import Change, Step, Turn
+from harness.nightly.github import Api
+from harness.output import quoted
+from harness.results.store import MachineResults
+from harness.stacks import locks
+from harness.stacks.locks import Stack
+
+LABEL = "benchmark-alert"
+RECENT = timedelta(days=182)
+"""How long before the newest measured stack something must have come to be told of."""
+# A line of its own, which no text of a record can be.
+_MARK = re.compile(r"^<!-- finding ([0-9a-f]{12}) -->\s*$", re.MULTILINE)
+FAILED_RUN = "the nightly run"
+"""The key of the finding that the run that measures has itself failed."""
+_MOST_LISTED = 30
+# GitHub takes 256 and 65,536 characters.
+_LONGEST_TITLE, _LONGEST_REASON, _LONGEST_PART = 250, 10_000, 500
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know of. `key` stays the same as long as it is the same finding, whatever its numbers."""
+
+    key: str
+    title: str
+    body: str
+
+    @property
+    def identity(self) -> str:
+        """What an issue's text carries to be found again."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:12]
+
+    @property
+    def text(self) -> str:
+        """The issue's whole text."""
+        return f"{self.body}\n\n<!-- finding {self.identity} -->\n"
+
+    @property
+    def heading(self) -> str:
+        """The issue's title, of a length that GitHub takes."""
+        return self.title if len(self.title) <= _LONGEST_TITLE else f"{self.title[:_LONGEST_TITLE]}…"
+
+
+class Tracker(Protocol):
+    """Where issues are kept; an issue is known by its number."""
+
+    def open(self) -> Mapping[int, str]:
+        """The texts of the open issues that this suite has made."""
+
+    def create(self, title: str, text: str) -> None:
+        """Open an issue."""
+
+    def update(self, number: int, title: str, text: str) -> None:
+        """Give an issue another title and text."""
+
+    def close(self, number: int, why: str) -> None:
+        """Close an issue, with a last word."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """How many issues were opened, updated, left as they are, and closed."""
+
+    opened: int
+    updated: int
+    same: int
+    closed: int
+
+
+def tell(findings: Iterable[Finding], tracker: Tracker, close: bool = True, keep: Collection[str] = ()) -> Told:
+    """Bring a tracker's issues up to date with the findings; a finding has one issue, however often it is told.
+
+    Those that are gone are closed, unless it is not known whether they are: none without `close`, and none of the keys
+    in `keep`.
+    """
+    known: dict[str, tuple[int, str]] = {}
+    for number, text in sorted(tracker.open().items()):
+        # Whatever somebody has written around it.
+        for mark in _MARK.findall(text)[-1:]:
+            known.setdefault(mark, (number, text))
+    opened = updated = same = 0
+    for finding in {f.identity: f for f in findings}.values():
+        number, text = known.pop(finding.identity, (None, None))
+        if number is None:
+            tracker.create(finding.heading, finding.text)
+            opened += 1
+        elif text.strip() != finding.text.strip():
+            tracker.update(number, finding.heading, finding.text)
+            updated += 1
+        else:
+            same += 1
+    kept = {Finding(key, "", "").identity for key in keep}
+    gone = [number for mark, (number, _) in known.items() if close and mark not in kept]
+    for number in gone:
+        tracker.close(number, "The newest results no longer show this.")
+    return Told(opened, updated, same, len(gone))
+
+
+@dataclass(frozen=True)
+class Files:
+    """Issues as JSON files in a folder: `1.json` has the number, whether it is open, title, text and last word."""
+
+    folder: Path
+
+    def open(self) -> Mapping[int, str]:
+        """The texts of the open ones."""
+        return {n: document["text"] for n, document in self._all().items() if document["open"]}
+
+    def create(self, title: str, text: str) -> None:
+        """Write the next one."""
+        self._write(max(self._all(), default=0) + 1, {"open": True, "title": title, "text": text, "why": None})
+
+    def update(self, number: int, title: str, text: str) -> None:
+        """Write it anew."""
+        self._write(number, {**self._all()[number], "title": title, "text": text})
+
+    def close(self, number: int, why: str) -> None:
+        """Mark it closed."""
+        self._write(number, {**self._all()[number], "open": False, "why": why})
+
+    def _all(self) -> dict[int, dict]:
+        found = {}
+        for path in sorted(self.folder.glob("[0-9]*.json")):
+            try:
+                document = json.loads(path.read_text())
+                found[int(path.stem)] = {key: document[key] for key in ("open", "title", "text", "why")}
+            except (ValueError, KeyError, TypeError) as error:
+                raise BenchError(f"{path} is no issue that was written here: delete it and try again.") from error
+        return found
+
+    def _write(self, number: int, document: Mapping) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{number}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def findings(machines: Sequence[MachineResults], site: str | None = None) -> list[Finding]:
+    """What recent releases have that the ones before had not, and what is still so.
+
+    The newest release in which a parameter set was measured decides whether its backend is still broken, whichever
+    machine measured it; that it works again is told until a later one was measured. Of numbers the newest measurement
+    on the same machine that can be compared decides: a slower release stays a finding until a later one is as fast as
+    before. What is older than half a year is told no longer. `site` is the address of the published pages; without it
+    there are no links.
+    """
+    since = machines[0].stacks[-1].date - RECENT
+    found = []
+    for content, old, new, turn in _turns(machines):
+        if content.stack(new).date >= since and _is_news(turn) and _is_still_turned(machines, new, turn):
+            found.append(_turned(content, old, new, turn, site))
+    for content in machines:
+        for step in (s for s in changes.steps_of(content) if content.stack(s.new).date >= since):
+            found += _grown(content, step, site)
+    return found
+
+
+def _turns(machines: Sequence[MachineResults]) -> Iterator[tuple[MachineResults, str | None, str, Turn]]:
+    """What turned from one release to another: in the newest two of the compatibility table, and on each machine."""
+    content = machines[0]
+    known = {stack.tag for stack in content.stacks}
+    releases = {tag: cells for tag, cells in content.table["releases"].items() if tag in known}
+    for old, new in pairwise(list(releases)[-2:]):
+        for turn in changes.turns(releases[old], releases[new]):
+            yield content, old, new, turn
+    for content in machines:
+        for step in changes.steps_of(content):
+            for turn in step.turns:
+                yield content, step.old, step.new, turn
+        # A wrong answer is news even where there is nothing before it.
+        for before, tag in pairwise([None, *content.tags]):
+            for key, m in content.cells[tag].items():
+                if m.outcome == "invalid" and key not in content.cells.get(before, {}):
+                    yield content, before, tag, Turn(*key, "not measured", m.outcome, m.reason)
+
+
+def _is_news(turn: Turn) -> bool:
+    """Whether a backend works again or broke; a wrong answer is news whatever was before."""
+    return turn.after in ("ok", "invalid") or turn.before == "ok"
+
+
+def _is_still_turned(machines: Sequence[MachineResults], new: str, turn: Turn) -> bool:
+    """Whether no later release says otherwise; where machines disagree about one, the backend is still broken."""
+    key = (turn.model, turn.n, turn.backend)
+    later = [s.tag for s in machines[0].stacks if s.date > machines[0].stack(new).date]
+    for tag in reversed(later):
+        outcomes = {m.cells[tag][key].outcome for m in machines if key in m.cells.get(tag, {})}
+        if outcomes:
+            return turn.after != "ok" and outcomes != {"ok"}
+    return True
+
+
+def _grown(content: MachineResults, step: Step, site: str | None) -> list[Finding]:
+    """The numbers that a release made larger, and the counters that it made others."""
+    slower: dict[tuple, list[Change]] = {}
+    counters: dict[tuple, list[Change]] = {}
+    # One finding for what has one cause, most likely: all numbers of a backend, all counters of a model.
+    for c in filter(partial(_is_still_so, content), step.slower):
+        slower.setdefault((c.new.model, c.new.n, c.new.backend), []).append(c)
+    for c in filter(partial(_is_still_so, content), step.counters):
+        counters.setdefault((c.new.model, c.new.n), []).append(c)
+    return [_slower(content, step, *key, found, site) for key, found in slower.items()] + [
+        _counted(content, step, *key, found, site) for key, found in counters.items()
+    ]
+
+
+def _is_still_so(content: MachineResults, change: Change) -> bool:
+    """Whether the newest measurement that can be compared with the one before the change is not as good as that.
+
+    One that cannot be, of another processor or of a machine that changed speed, says nothing: an issue that it closed
+    would be opened again by the next.
+    """
+    key = (change.new.model, change.new.n, change.new.backend)
+    measured = (content.cells[tag][key] for tag in reversed(content.tags) if key in content.cells[tag])
+    newest = next(m for m in measured if m is change.new or changes.comparable(change.metric, change.old, m))
+    after = median(change.metric.samples(newest))
+    return after != change.before if change.metric.exact else after >= changes.SMALLEST * change.before
+
+
+def not_installed(known: Sequence[Stack], imports: Mapping[str, Mapping[str, str]]) -> list[Finding]:
+    """Recent stacks that cannot be installed: nothing of them is measured."""
+    since = known[-1].date - RECENT
+    return [
+        Finding(
+            f"install {stack.tag}",
+            f"{_release(stack.tag)} cannot be installed with the newest of everything",
+            f"Nothing of it can be measured: {quoted(imports[stack.tag]['install'][:_LONGEST_REASON])}",
+        )
+        for stack in known
+        if stack.date >= since and "install" in imports.get(stack.tag, {})
+    ]
+
+
+def failed_run(parts: Sequence[str], address: str | None) -> Finding:
+    """The run that measures has itself failed, in these parts."""
+    link = f" Its log and what it says of it: <{address}>" if address else ""
+    names = ", ".join(quoted(part[:_LONGEST_PART]) for part in parts[:_MOST_LISTED])
+    return Finding(FAILED_RUN, "The nightly benchmark run failed", f"Not all of it succeeded: {names}.{link}")
+
+
+def _release(tag: str) -> str:
+    return f"PyMC {tag[1:]}"
+
+
+def _about(content: MachineResults, old: str | None, new: str, site: str | None) -> str:
+    """What every finding ends with: machine, packages, link; no packages where nothing was measured before."""
+    if old is None:
+        return f"Machine: {content.machine}."
+    difference = str(locks.diff(content.stack(old), content.stack(new))).splitlines()
+    # Those that decide how a model is sampled come first.
+    difference.sort(key=lambda line: not set(line.split()) & set(locks.DECIDING))
+    listed = "\n".join(f"    {line}" for line in difference[:_MOST_LISTED])
+    more = f"\n    … and {len(difference) - _MOST_LISTED} more" if len(difference) > _MOST_LISTED else ""
+    link = f"\n\n[What changed]({site.rstrip('/')}/changes.html#{old}-{new})" if site else ""
+    return (
+        f"Machine: {content.machine}. From {_release(old)} to {_release(new)} these packages changed:\n\n"
+        f"{listed}{more}{link}"
+    )
+
+
+def _turned(content: MachineResults, old: str | None, new: str, turn: Turn, site: str | None) -> Finding:
+    where = f"{turn.backend} on {turn.model} (n={turn.n})"
+    words = {"ok": "works again", "invalid": "gives a wrong answer", "unsupported": "is no longer supported"}
+    reason = f"\n\n{quoted(turn.reason[:_LONGEST_REASON])}" if turn.reason else ""
+    before = f"was `{turn.before}` in {_release(old)}" if old else "was measured for the first time"
+    # Without the machine, and without the kind of failure: what two of them find is one finding.
+    kind = turn.after if turn.after in ("ok", "invalid") else "broken"
+    return Finding(
+        f"turn {turn.model} {turn.n} {turn.backend} {new} {kind}",
+        f"{where} {words.get(turn.after, 'is broken')} in {_release(new)}",
+        f"{where} {before} and is `{turn.after}` in {_release(new)}.{reason}\n\n{_about(content, old, new, site)}",
+    )
+
+
+def _slower(
+    content: MachineResults, step: Step, model: str, n: int, backend: str, found: Sequence[Change], site: str | None
+) -> Finding:
+    """The numbers of a backend that grew, the largest ratio first."""
+    worst, lines = found[0], []
+    for c in found:
+        old, new = (c.metric.samples(m) for m in (c.old, c.new))
+        low, high = (a / b if b else math.inf for a, b in ((min(new), max(old)), (max(new), min(old))))
+        lines.append(
+            f"- {c.metric.title}: {c.before:.3g} → {c.after:.3g} {c.metric.unit}, a ratio of {c.ratio:.2f}; from "
+            f"sample to sample it is {low:.2f} to {high:.2f} ({len(old)} and {len(new)} trials)"
+        )
+    listed = "\n".join(lines)
+    return Finding(
+        f"slower {content.machine} {model} {n} {backend} {step.new}",
+        f"{backend} on {model} (n={n}): {worst.metric.title.lower()} ×{worst.ratio:.2f} in {_release(step.new)}",
+        f"It takes more, beyond what noise explains:\n\n{listed}\n\n{_about(content, step.old, step.new, site)}",
+    )
+
+
+def _counted(
+    content: MachineResults, step: Step, model: str, n: int, found: Sequence[Change], site: str | None
+) -> Finding:
+    """The counters of a model that are other numbers; on another machine they are the same finding."""
+    lines = "\n".join(
+        f"- {c.new.backend}, {c.metric.title.lower()}: {c.before:,.0f} → {c.after:,.0f}" for c in found[:_MOST_LISTED]
+    )
+    more = f"\n- … and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    return Finding(
+        f"counters {model} {n} {step.new}",
+        f"Exact counters of {model} (n={n}) differ in {_release(step.new)}",
+        f"Another graph, another algorithm, or other rounding on the way:\n\n{lines}{more}\n\n"
+        f"{_about(content, step.old, step.new, site)}",
+    )
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """Issues of a repository. Needs the right to write issues, and nothing else."""
+
+    api: Api
+
+    def open(self) -> Mapping[int, str]:
+        """The texts of the open ones that have the suite's label and were made by an app or by somebody trusted."""
+        found = self.api.pages("/issues", state="open", labels=LABEL)
+        return {i["number"]: i.get("body") or "" for i in found if "pull_request" not in i and _is_ours(i)}
+
+    def create(self, title: str, text: str) -> None:
+        """Open one, with the label."""
+        self.api.send("POST", "/issues", {"title": title, "body": text, "labels": [LABEL]})
+
+    def update(self, number: int, title: str, text: str) -> None:
+        """Change its title and text."""
+        self.api.send("PATCH", f"/issues/{number}", {"title": title, "body": text})
+
+    def close(self, number: int, why: str) -> None:
+        """Say why, and close it."""
+        self.api.send("POST", f"/issues/{number}/comments", {"body": why})
+        self.api.send("PATCH", f"/issues/{number}", {"state": "closed", "state_reason": "completed"})
+
+
+def _is_ours(issue: Mapping) -> bool:
+    """Anybody may write a mark into an issue: a bot's counts, and that of those who may change the results as well."""
+    trusted = issue.get("author_association") in ("OWNER", "MEMBER", "COLLABORATOR")
+    return trusted or (issue.get("user") or {}).get("type") == "Bot"

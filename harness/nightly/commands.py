@@ -1,0 +1,293 @@
+"""The steps of a run that nobody watches: find and lock what is new, plan what is left to measure, take in what was
+measured, and tell of what was found. `.github/workflows/measure.yml` calls them by `bench nightly`, and so can anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import paths
+from harness.errors import BenchError
+from harness.measuring import run
+from harness.measuring.machine import machine_name
+from harness.nightly import alerts, report
+from harness.nightly.branch import change_branch
+from harness.nightly.github import Api, output, token
+from harness.output import console, job_page, plain_console, quoted
+from harness.paths import ROOT
+from harness.results import store
+from harness.results.collecting import Collected, collect
+from harness.stacks import locks, updating
+from harness.stacks.locks import Stack
+from harness.stacks.timeline import ensure_timeline
+from harness.suite import inside
+
+app = typer.Typer(no_args_is_help=True, help="The steps of the nightly run; each also works by hand.")
+
+Releases = Annotated[
+    list[str] | None, typer.Option("--release", envvar="BENCH_RELEASES", help="A release such as v6.4.0; all if none.")
+]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", envvar="BENCH_MODELS", help="A model; ppca and discrete if none.")
+]
+Backends = Annotated[
+    list[str] | None, typer.Option("--backend", envvar="BENCH_BACKENDS", help="A backend; all if none.")
+]
+Warm = Annotated[int, typer.Option(min=0, envvar="BENCH_WARM", help="Warm trials after each cold one.")]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="As of an earlier moment (UTC); now by default."),
+]
+_MOST_NAMED = 20
+Branch = Annotated[str, typer.Option(help="The branch of `origin` that keeps locks and results.")]
+
+
+@app.command()
+def lock(branch: Branch = "main", as_of: AsOf = None) -> None:
+    """Lock releases that have appeared, and a snapshot when one is due, and push the locks."""
+    added: list[Stack] = []
+    unsolved: list[str] = []
+
+    def add(folder: Path) -> str | None:
+        added[:], unsolved[:] = updating.update(
+            folder / "stacks", progress=_say, snapshot=True, as_of=as_of and as_of.replace(tzinfo=UTC)
+        )
+        return f"Add {_names('stack', [s.tag for s in added])}"
+
+    commit = change_branch(ROOT, branch, add, _say)
+    _say(f"Pushed {commit[:12]} to {branch}: {', '.join(s.tag for s in added)}." if commit else "No new stack.")
+    if unsolved:
+        raise BenchError(" ".join(unsolved))
+
+
+@app.command()
+def plan(
+    release: Releases = None,
+    model: Models = None,
+    backend: Backends = None,
+    warm: Warm = 2,
+    most: Annotated[int, typer.Option(min=1, help="Stacks at most, the newest first.")] = 20,
+) -> None:
+    """Print the stacks that are not wholly measured on this machine, newest first, as a JSON list for a matrix."""
+    named = {stack.tag: stack for stack in map(locks.get_stack, release or [])}
+    chosen = list(named.values()) or locks.load_stacks()
+    description = inside()
+    cells = run.cells(description, small=True, models=model or run.MODELS, backends=backend)
+    found = json.dumps(left(chosen, machine_name(), cells, description, warm)[:most])
+    print(found)
+    output("stacks", found)
+
+
+def left(
+    chosen: Sequence[Stack], machine: str, cells: Sequence[run.Cell], description: Mapping, warm: int
+) -> list[str]:
+    """The tags of stacks of which some of these parameter sets are not measured on a machine, newest first.
+
+    One that cannot be installed has nothing left: it was tried when it was locked.
+    """
+    imports = locks.recorded_imports()
+    newest_first = sorted(chosen, key=lambda s: s.date, reverse=True)
+    return [
+        stack.tag
+        for stack in newest_first
+        if "install" not in imports.get(stack.tag, {})
+        and not set(cells) <= run.measured(machine, stack, description, warm).keys()
+    ]
+
+
+@app.command()
+def measure(
+    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    to: Annotated[Path, typer.Argument(help="The folder that is handed on.")],
+    model: Models = None,
+    backend: Backends = None,
+    warm: Warm = 2,
+) -> None:
+    """Measure what is left of a release, and copy all that this machine has of it: a shard's work.
+
+    One model after the other, each kept and handed on when it is done.
+    """
+    ensure_timeline()
+    stack, machine, description = locks.get_stack(release), machine_name(), inside()
+    cells = run.cells(description, small=True, models=model or run.MODELS, backends=backend)
+    done = run.measured(machine, stack, description, warm)
+    export(release, to)
+    try:
+        for name, wanted in groupby((c for c in cells if c not in done), key=lambda c: c.model):
+            plan = {stack.tag: list(wanted)}
+            minutes = run.estimate_seconds(machine, plan, warm) / 60
+            _say(f"{stack.tag} {name}: {len(plan[stack.tag])} parameter sets, about {minutes:.0f} min.")
+            run.run_stack(plain_console(), stack, plan[stack.tag], description, warm)
+            # Now, and not at the end: a runner that dies takes with it what it has not handed on.
+            export(release, to)
+    except KeyboardInterrupt:
+        _say("Interrupted: what was measured is kept, and the same command goes on from there.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def export(
+    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    to: Annotated[Path, typer.Argument(help="The folder to write to.")],
+) -> None:
+    """Copy what this machine has measured of a release: what a shard hands on, and nothing else."""
+    stack, machine = locks.get_stack(release), machine_name()
+    commit = locks.recorded_hashes()[stack.tag]
+    results = paths.RESULTS
+    files = [
+        *sorted((results / "records" / machine / stack.tag).glob("*.json")),
+        *sorted((results / "asv" / machine).glob(f"{commit[:8]}-*.json")),
+        results / "asv" / machine / "machine.json",
+    ]
+    files = [path for path in files if path.is_file()]
+    for path in files:
+        target = to / path.relative_to(results)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    _say(f"{len(files)} files of {stack.tag} on {machine} are in {to}.")
+
+
+@app.command("collect")
+def collect_command(
+    sources: Annotated[list[Path] | None, typer.Argument(help="Folders of results, one for each shard.")] = None,
+    branch: Branch = "main",
+) -> None:
+    """Check what shards have measured, and push what is new; what is refused is named, and keeps nothing else away."""
+    protocol = inside()["protocol"]
+    found = Collected()
+
+    def add(folder: Path) -> str:
+        nonlocal found
+        found = collect(sources or [], folder / "results", protocol)
+        tags = sorted({name.split("/")[2] for name in found.new if name.startswith("records/")})
+        return f"Add results of {_names('stack', tags)}"
+
+    commit = change_branch(ROOT, branch, add, _say)
+    _say(
+        f"Pushed {commit[:12]} to {branch}: {len(found.new)} new files; {found.known} were known."
+        if commit
+        else f"Nothing new: {found.known} files were known, and there is no commit."
+    )
+    if found.refused:
+        raise BenchError(f"Refused, and measured again by the next run: {_listed(found.refused)}.")
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    """The first of them in one sentence: a job's page has an end."""
+    more = len(sentences) - _MOST_NAMED
+    named = [sentence.rstrip(".") for sentence in sentences[:_MOST_NAMED]]
+    return "; ".join([*named, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _names(what: str, tags: Sequence[str]) -> str:
+    """`the stacks v6.3.2, v6.4.0`, for a commit's title."""
+    shown = ", ".join(tags[:5]) + (f" and {len(tags) - 5} more" if len(tags) > 5 else "")
+    return f"the {what}{'s' if len(tags) > 1 else ''} {shown}"
+
+
+@app.command()
+def pages(
+    repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="owner/name; needs GITHUB_TOKEN.")],
+) -> None:
+    """Ask GitHub whether the site can be deployed by a workflow."""
+    how = "Settings → Pages → Source: GitHub Actions"
+    try:
+        site = Api(repository, token()).get("/pages")
+    except BenchError as error:
+        raise BenchError(f"The site cannot be deployed. {error} If Pages is not set up: {how}.") from error
+    if site.get("build_type") != "workflow":
+        raise BenchError(f"The site cannot be deployed: Pages is built from a branch; {how}.")
+    _say(f"The site is deployed to {site.get('html_url')}.")
+
+
+@app.command("alerts")
+def alerts_command(
+    to: Annotated[Path | None, typer.Option(help="Write issues as files into this folder.")] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="Write issues to this repository of GitHub, owner/name; needs GITHUB_TOKEN.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="The address of the published site, for links; GitHub is asked if none.")
+    ] = None,
+    jobs: Annotated[
+        str | None, typer.Option(help="What became of the run's jobs and steps: `toJSON(needs)` of a workflow.")
+    ] = None,
+    log: Annotated[str | None, typer.Option(help="The address of the run's log.")] = None,
+) -> None:
+    """Open an issue for each finding of the newest results, update those that stay, and close those that are gone.
+
+    Where something cannot be read, nothing is closed: whether it is gone is not known.
+    """
+    if (to is None) == (repository is None):
+        raise BenchError("Where shall the alerts go? Name either --to FOLDER or --repository owner/name.")
+    tracker: alerts.Tracker = alerts.Files(to) if to else alerts.GitHub(Api(repository, token()))
+    if isinstance(tracker, alerts.GitHub):
+        site = site or _site(tracker.api)
+    failed = _failed(jobs) if jobs else []
+    try:
+        found = alerts.not_installed(locks.load_stacks(), locks.recorded_imports())
+        machines = store.load(store.Results(paths.RESULTS, inside()))
+        found += alerts.findings(machines, site)
+    except Exception as error:
+        # What keeps findings from being found may be what made the run fail, and somebody is to know of that.
+        why = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        alerts.tell([alerts.failed_run([*failed, f"alerts: {why}"], log)], tracker, close=False)
+        raise
+    damaged = list(dict.fromkeys(sentence for machine in machines for sentence in machine.damaged))
+    failed += [f"alerts: {sentence}" for sentence in damaged]
+    found += [alerts.failed_run(failed, log)] if failed else []
+    # A run by hand knows nothing of the nightly one.
+    told = alerts.tell(found, tracker, close=not damaged, keep=() if jobs else (alerts.FAILED_RUN,))
+    _say(
+        f"{told.opened} issues opened, {told.updated} updated, {told.same} as before, {told.closed} closed: "
+        f"{', '.join(f.title for f in found) or 'nothing to tell'}."
+    )
+    if damaged:
+        raise BenchError(f"Nothing was closed, since this cannot be read: {_listed(damaged)}.")
+
+
+def report_command(
+    event: Annotated[
+        Path, typer.Option(envvar="GITHUB_EVENT_PATH", help="What GitHub tells of the finished run, as JSON.")
+    ],
+    repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="owner/name; needs GITHUB_TOKEN.")],
+) -> None:
+    """Comment on a pull request with what its `make bench` has measured, for a workflow that runs after it."""
+    said = report.report(event, Api(repository, token()))
+    console.print(said, highlight=False)
+    job_page(quoted(said))
+
+
+def _site(api: Api) -> str:
+    """Where the site of a repository is published, or will be once Pages is set up."""
+    owner, _, name = api.repository.partition("/")
+    try:
+        return api.get("/pages")["html_url"]
+    except (BenchError, KeyError):
+        return f"https://{owner}.github.io/{name}/"
+
+
+def _failed(jobs: str) -> list[str]:
+    """The jobs that failed, and their steps that a job goes on without."""
+    try:
+        needs = json.loads(jobs)
+        parts = [name for name, job in needs.items() if job["result"] in ("failure", "cancelled")]
+        parts += [f"{n}: {s}" for n, job in needs.items() for s, o in job["outputs"].items() if o == "failure"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchError(f"--jobs is not what `toJSON(needs)` gives ({error}): see measure.yml.") from error
+    return parts
+
+
+def _say(sentence: str) -> None:
+    """One line in the log and on the job's page; what a workflow's log takes for a command is not at its start."""
+    flat = " ".join(sentence.split())
+    print(f" {flat}" if flat.startswith("::") else flat, flush=True)
+    job_page(quoted(flat))

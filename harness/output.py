@@ -1,0 +1,45 @@
+"""What people are shown: on the terminal, in Markdown, and on the page of a running job.
+
+Much of it is text from elsewhere (reasons in records, names of branches, what a tool said). It is shown as it is, so
+that no markup of the terminal's library, no Markdown, no HTML and no mention comes of it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from rich.console import Console
+
+
+def plain_console(**options: object) -> Console:
+    """A console that takes no text for markup or an emoji: styles are given as `rich.text.Text`."""
+    return Console(soft_wrap=True, markup=False, emoji=False, **options)
+
+
+console = plain_console()
+
+
+def minutes(seconds: float) -> str:
+    """A duration, in minutes where that is more telling."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 release`, `2 releases`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def quoted(text: str) -> str:
+    """Foreign text as Markdown that shows it and does nothing else."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    flat = " ".join(text.split())
+    return f"{fence} {flat} {fence}"
+
+
+def job_page(markdown: str) -> None:
+    """Add to the page of the running job; nothing outside a job of GitHub Actions."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as page:
+            page.write(f"{markdown}\n\n")

@@ -1,0 +1,70 @@
+"""Numbers to take away: all trials as one table, and the raw records beside the pages that lead to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.results.store import MachineResults
+
+_COLUMNS = (
+    "machine", "release", "model", "n", "backend", "trial", "kind", "outcome", "reason", "protocol", "seed", "tune",
+    "draws", "chains", "started", "setup_seconds", "sampling_seconds", "call_seconds", "effective_draws",
+    "gradients_tuning", "gradients_drawing", "divergences", "graph_nodes", "replacements", "peak_memory_mib",
+    "control_drift", "contaminated", "lock_sha256", "suite_commit", "cpu_model", "record",
+)  # fmt: skip
+
+
+def rows(content: MachineResults) -> Iterable[dict]:
+    """One row for each trial, by the names of `_COLUMNS`."""
+    for m in content.measurements:
+        for i, r in enumerate(m.records):
+            clocks, counters, graph, control, provenance = r.clocks, r.counters, r.graph, r.control, r.provenance
+            values = (
+                content.machine, m.tag, m.model, m.n, m.backend, i, r.kind, r.outcome, r.reason, r.protocol,
+                r.settings.seed, r.settings.tune, r.settings.draws, r.settings.chains, r.started,
+                clocks and clocks.setup_wall_seconds, clocks and clocks.sampling_wall_seconds,
+                clocks and clocks.call_wall_seconds, r.effective_draws, counters and counters.gradients_tuning,
+                counters and counters.gradients_drawing, counters and counters.divergences, graph and graph.nodes,
+                graph and graph.replacements, r.peak_memory_mib, control and control.drift,
+                control and control.contaminated, r.lock_sha256, provenance and provenance.suite_commit,
+                provenance and provenance.cpu_model, content.path(m),
+            )  # fmt: skip
+            yield dict(zip(_COLUMNS, values, strict=True))
+
+
+def write(content: MachineResults, folder: Path) -> None:
+    """Write all trials of a machine into `folder`, as one table and as JSON."""
+    lines = list(rows(content))
+    # A spreadsheet would take some texts for formulas.
+    shown = [{**line, "reason": _no_formula(line["reason"])} for line in lines]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(shown)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "measurements.csv").write_text(table.getvalue(), encoding="utf-8")
+    (folder / "measurements.json").write_text(json.dumps(lines, indent=0) + "\n", encoding="utf-8")
+
+
+def _no_formula(text: str | None) -> str | None:
+    return f"'{text}" if text and text[0] in "=+-@" else text
+
+
+def copy_sweeps(contents: Sequence[MachineResults], sweeps: Path, folder: Path) -> None:
+    """Put the raw records of the latest sweep of each cell beside the pages that link to them."""
+    for place in sorted({place for content in contents for place in content.sweep_paths.values()}):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(sweeps / place.removeprefix("data/sweep/"), folder / place)
+
+
+def copy_records(content: MachineResults, records: Path, folder: Path) -> None:
+    """Put the raw records of all measurements beside the pages that link to them."""
+    for m in content.measurements:
+        target = folder / content.path(m)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(records / content.machine / m.tag / target.name, target)

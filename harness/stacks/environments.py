@@ -1,0 +1,299 @@
+"""Measured environments: a Python 3.12 with exactly one stack's packages, made by uv in about a second.
+
+An environment holds the pins of a lock and what asv itself needs in it (`asv_requirements.txt`), and no pip.
+It is always made anew: emptying a directory and linking the files of uv's cache into it is faster than
+uninstalling, and leaves nothing of the stack before. This module must not know releases, benchmarks or asv.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import uv
+from filelock import FileLock
+
+from harness.errors import BenchError, MachineError
+from harness.paths import CACHE
+from harness.stacks.locks import Stack
+
+ASV_REQUIREMENTS = Path(__file__).with_name("asv_requirements.txt")
+PYTHON = "3.12"
+ACCELERATORS = ("cuda12", "cuda13")
+MARKER = "stack.sha256"
+
+# Of the user's uv settings, those that say how packages travel; never those that say which packages.
+_TRANSPORT = re.compile(
+    r"UV_(DEFAULT_INDEX|INDEX|INDEX_.*|CACHE_DIR|LINK_MODE|OFFLINE|HTTP_.*|.*NATIVE_TLS|SYSTEM_CERTS"
+    r"|INSECURE_HOST|KEYRING_PROVIDER|CONCURRENT_.*|REQUEST_TIMEOUT|NO_PROGRESS)"
+)
+NO_NETWORK = re.compile(
+    r"error sending request|dns error|failed to lookup|tcp connect|connection (refused|reset)|timed out"
+    r"|network (is )?unreachable|network (was|connectivity is) disabled|could not connect|client error \(connect\)"
+    r"|http status server error|could not resolve host|failed to connect to",
+    re.IGNORECASE,
+)
+_FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|os error 28\b", re.IGNORECASE)
+_CAUSE = re.compile(r"^\s*(?:cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", re.MULTILINE)
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt): \S")
+_AS_OF = re.compile(r"^# resolved as of: (\S+)$", re.MULTILINE)
+_ASV_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==", re.MULTILINE)
+
+
+def python(path: Path) -> Path:
+    """Return the interpreter of the environment at `path`."""
+    return path / "bin" / "python"
+
+
+def base_python() -> Path:
+    """Return a Python 3.12 outside any environment.
+
+    Raises:
+        BenchError: there is none.
+    """
+    if sys.version_info[:2] == (3, 12):
+        own = Path(sys.base_prefix) / "bin" / "python3.12"
+        if own.is_file():
+            return own
+    found = subprocess.run(
+        [uv.find_uv_bin(), "python", "find", "--system", PYTHON],
+        capture_output=True,
+        text=True,
+        env=_uv_environment(),
+        check=False,
+    )
+    if found.returncode == 0:
+        return Path(found.stdout.strip())
+    raise BenchError("There is no Python 3.12 to build environments with: install one and put it on PATH.")
+
+
+def create(path: Path) -> None:
+    """Make an environment without any package at `path`, in place of whatever is there.
+
+    Raises:
+        BenchError: there is no Python 3.12, or it cannot be written.
+    """
+    try:
+        _remove(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    run_uv(
+        ["venv", "--quiet", "--no-project", "--python", str(base_python()), str(path)],
+        doing=f"The environment {path.name} cannot be created",
+    )
+
+
+def sync(path: Path, lock: str | Path, *extra: Path, label: str | None = None) -> None:
+    """Make the environment at `path` hold exactly the packages of `lock` and of the `extra` files.
+
+    What has to be built from source is built with the tools of the lock's day, as users did then.
+
+    Args:
+        path: an environment made by `create`.
+        lock: a lock, as its text or its file.
+        extra: requirement files with exact pins, for instance `ASV_REQUIREMENTS`; any date will do.
+        label: what error messages call this stack; by default the name of the lock or of the folder.
+
+    Raises:
+        BenchError: a package cannot be fetched, built or written.
+    """
+    text = lock.read_text() if isinstance(lock, Path) else lock
+    label = label or (lock.stem if isinstance(lock, Path) else path.name)
+    arguments = ["pip", "sync", "--quiet", "--python", str(python(path))]
+    as_of = _AS_OF.search(text)
+    if as_of:
+        arguments += ["--exclude-newer", as_of.group(1)]
+        for name in (name for file in extra for name in _ASV_PIN.findall(file.read_text())):
+            arguments += ["--exclude-newer-package", f"{name}=false"]
+    with tempfile.TemporaryDirectory(prefix="bench-lock-") as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(text)
+        arguments += [str(requirements), *(str(file) for file in extra)]
+        doing = f"Stack {label} cannot be installed"
+        try:
+            # A cached stack needs no network, nor the time to ask an index what it already told.
+            run_uv([*arguments, "--offline"], doing)
+        except BenchError:
+            run_uv(arguments, doing)
+
+
+def install(path: Path, stack: Stack, *extra: Path) -> None:
+    """Make `path` a complete environment of `stack`, or leave nothing there that passes for one.
+
+    Args:
+        path: where.
+        stack: its pins are installed, and what asv needs.
+        extra: requirement files of what the lock names but no index has.
+
+    Raises:
+        BenchError: as `create` and `sync`.
+    """
+    create(path)
+    sync(path, stack.text, ASV_REQUIREMENTS, *extra, label=stack.tag)
+    if accelerator() and "jax" in stack.packages:
+        run_uv(
+            ["pip", "install", "--quiet", "--python", str(python(path)), *accelerated_jax(stack)],
+            doing=f"The {accelerator()} plugin of JAX for stack {stack.tag} cannot be installed",
+            stdin=stack.text,
+        )
+    try:
+        (path / MARKER).write_text(digest(stack) + "\n")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def accelerator() -> str:
+    """Return which accelerator JAX shall have beside the CPU: BENCH_JAX, one of `ACCELERATORS`, or "" for none.
+
+    Raises:
+        BenchError: BENCH_JAX names another.
+    """
+    name = os.environ.get("BENCH_JAX", "")
+    if name and name not in ACCELERATORS:
+        raise BenchError(f"BENCH_JAX is {name!r}: set it to {' or '.join(ACCELERATORS)}, or unset it for the CPU.")
+    return name
+
+
+def accelerated_jax(stack: Stack) -> list[str]:
+    """Return what uv is asked for so that the stack's own JAX gets a GPU; the lock, on stdin, holds all else fixed."""
+    return [f"jax[{accelerator()}]=={stack.packages['jax']}", "--constraints", "-"]
+
+
+def holds(path: Path, stack: Stack) -> bool:
+    """Return whether the environment at `path` is complete and is the one of `stack`."""
+    try:
+        return (path / MARKER).read_text().strip() == digest(stack) and python(path).exists()
+    except OSError:
+        return False
+
+
+def stack_environment(stack: Stack) -> Path:
+    """Return the environment of `stack` at `.asv/stacks/<tag>-<digest>/`, built when needed.
+
+    Any number of processes may ask at once: one builds and the others wait for it.
+
+    Raises:
+        BenchError: as `install`.
+    """
+    path = CACHE / "stacks" / f"{stack.tag}-{digest(stack)[:8]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f"{path.name}.lock")):
+            if not holds(path, stack):
+                install(path, stack)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+def process_environment(stack: Stack, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment variables for whatever runs in an environment of `stack`.
+
+    They are those of `base`, without the ones that would let other packages in, and with byte code kept in a
+    folder that survives a switch to another stack and back: uv does not compile, and no import should have to
+    do it twice (see also `compile_bytecode`).
+    """
+    variables = {
+        name: value
+        for name, value in base.items()
+        if name not in {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    }
+    return variables | {"PYTHONPYCACHEPREFIX": str(CACHE / "pycache" / stack.sha256[:8])}
+
+
+def compile_bytecode(path: Path, stack: Stack) -> None:
+    """Compile the environment's modules, but for packages' tests, into the stack's kept byte code, once.
+
+    Takes ten to twenty seconds, once for a stack and an environment. Without it the first process that imports
+    a module compiles it, which is a part of what that process measures.
+    """
+    marker = CACHE / "pycache" / stack.sha256[:8] / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}.complete"
+    if marker.exists():
+        return
+    # Files that do not compile (templates, tests of other versions' syntax) are nobody's concern.
+    subprocess.run(
+        [python(path), "-m", "compileall", "-qq", "-j", "0", "-x", "/tests?/", str(path / "lib")],
+        env=process_environment(stack),
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError as error:
+        raise _cannot_write(marker, error) from error
+
+
+def digest(stack: Stack) -> str:
+    """Return the digest of all that an environment of `stack` holds: its lock, asv's own needs, an accelerator."""
+    parts = (stack.text.encode(), ASV_REQUIREMENTS.read_bytes(), accelerator().encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> str:
+    """Run uv and return what it prints.
+
+    Args:
+        arguments: uv's command line.
+        doing: the beginning of the error's sentence, such as "Stack v6.4.0 cannot be installed".
+        stdin: what uv reads.
+
+    Raises:
+        BenchError: uv failed: no network, a full disk, or its own last line.
+    """
+    done = subprocess.run(
+        [uv.find_uv_bin(), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=_uv_environment(),
+        check=False,
+    )
+    if done.returncode == 0:
+        return done.stdout
+    if _FULL_DISK.search(done.stderr):
+        raise MachineError(f"{doing}: the disk is full; free some space and try again.")
+    if NO_NETWORK.search(done.stderr):
+        which = "the Git repository of a package" if "Git operation failed" in done.stderr else "the package index"
+        raise MachineError(f"{doing}: {which} cannot be reached; check the network connection and try again.")
+    raise BenchError(f"{doing}: {_reason(done.stderr)}")
+
+
+def _reason(stderr: str) -> str:
+    """Return the innermost cause that uv gives, on one line; of a build its package and what ended it."""
+    told = [part.split("\n\n")[0] for part in _CAUSE.split(stderr)]
+    exceptions = [line.strip() for line in stderr.splitlines() if _EXCEPTION.match(line.strip())]
+    if "build backend returned an error" in stderr and exceptions:
+        # The package, where uv names one and not a folder.
+        built = re.search(r"Failed to build (`?\w[^/\s]*)", stderr)
+        return f"Failed to build {built[1]}: {exceptions[-1]}" if built else exceptions[-1]
+    return " ".join(told[-1].split()) or "uv gave no reason."
+
+
+def _uv_environment() -> dict[str, str]:
+    """Return the environment for uv: the caller's, less what would change which packages it picks."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("UV_") or _TRANSPORT.fullmatch(name)
+    }
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"):
+        kept.pop(name, None)
+    # Whole lines: what uv says is looked into, and quoted.
+    return kept | {"UV_NO_CONFIG": "1", "UV_NO_WRAP": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _remove(path: Path) -> None:
+    """Delete an environment; its marker goes first, so that half of one is never taken for a whole."""
+    (path / MARKER).unlink(missing_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
+def _cannot_write(path: Path, error: OSError) -> MachineError:
+    """Return the error of a path that cannot be written."""
+    return MachineError(f"{path} cannot be written ({error.strerror}): free some space or fix its permissions.")
