@@ -13,7 +13,7 @@ from asv.publishing import OutputPublisher
 
 from harness.errors import BenchError
 from harness.results import store
-from harness.site import asv_pages, data, render
+from harness.site import asv_pages, data
 from harness.suite import inside
 
 
@@ -31,6 +31,9 @@ class Overview(OutputPublisher):
         Raises:
             util.UserError: something that the site stands on is broken; the sentence says what.
         """
+        # Charts take most of a second to import, and every command of asv imports this module.
+        from harness.site import render
+
         began = time.perf_counter()
         folder, html = Path(conf.results_dir).parent, Path(conf.html_dir)
         try:

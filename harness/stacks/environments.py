@@ -23,6 +23,7 @@ from harness.paths import CACHE
 from harness.stacks.locks import Stack
 
 ASV_REQUIREMENTS = Path(__file__).with_name("asv_requirements.txt")
+BYTECODE = Path(__file__).with_name("bytecode.py")
 PYTHON = "3.12"
 ACCELERATORS = ("cuda12", "cuda13")
 MARKER = "stack.sha256"
@@ -208,24 +209,36 @@ def process_environment(stack: Stack, base: Mapping[str, str] = os.environ) -> d
 
 
 def compile_bytecode(path: Path, stack: Stack) -> None:
-    """Compile the environment's modules, but for packages' tests, into the stack's kept byte code, once.
+    """Put the byte code of the environment's modules, but for packages' tests, where the stack's is kept, once.
 
-    Takes ten to twenty seconds, once for a stack and an environment. Without it the first process that imports
-    a module compiles it, which is a part of what that process measures.
+    Takes ten to twenty seconds for the first stack, and a second or two for what another one has had
+    (`bytecode.py`). Without it the first process that imports a module compiles it, which is a part of what that
+    process measures. Any number of processes may ask at once: one compiles and the others wait for it.
+
+    Raises:
+        MachineError: it cannot be written.
     """
     marker = CACHE / "pycache" / stack.sha256[:8] / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}.complete"
-    if marker.exists():
-        return
-    # Files that do not compile (templates, tests of other versions' syntax) are nobody's concern.
-    subprocess.run(
-        [python(path), "-m", "compileall", "-qq", "-j", "0", "-x", "/tests?/", str(path / "lib")],
-        env=process_environment(stack),
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
+    store = CACHE / "bytecode"
     try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        if marker.exists():
+            return
+        store.mkdir(parents=True, exist_ok=True)
+        with FileLock(store / "lock"):
+            if marker.exists():
+                return
+            done = subprocess.run(
+                [python(path), "-P", BYTECODE, path / "lib", store],
+                env=process_environment(stack), capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                raise MachineError(
+                    f"The byte code of {stack.tag} cannot be written ({said}): free some space or fix the permissions "
+                    f"of {CACHE}, and try again."
+                )
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
     except OSError as error:
         raise _cannot_write(marker, error) from error
 
