@@ -229,6 +229,36 @@ def test_byte_code_is_compiled_once_outside_the_environment(offline):
     assert compiled.stat().st_mtime_ns == before
 
 
+@pytest.fixture
+def careless(offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment with a package that CPython warns of when it compiles it."""
+    folder = tmp_path / "careless"
+    files = {f"pymc/{name}.py": 'pattern = "\\d"\n' for name in ("__init__", "a", "b", "c")}
+    wheel(folder, "pymc", "1.0", files)
+    shutil.copytree(Path(os.environ["UV_DEFAULT_INDEX"].removeprefix("file://")) / "asv-runner", folder / "asv-runner")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", folder.as_uri())
+    return stack_environment(parse(lock("1.0")))
+
+
+@pytest.mark.parametrize("wanted", ["default", "error"])
+def test_what_cpython_warns_of_in_others_code_is_kept_off_the_terminal(careless, offline, monkeypatch, capfd, wanted):
+    monkeypatch.setenv("PYTHONWARNINGS", wanted)  # with "error", such a module would not be compiled at all
+    environments.compile_bytecode(careless, parse(lock("1.0")))
+    assert capfd.readouterr() == ("", "")
+    assert len(list((offline / ".asv" / "pycache").rglob("pymc/*.pyc"))) == 4
+
+
+def test_an_interpreter_that_does_not_start_is_one_sentence(careless):
+    python(careless).unlink()
+    python(careless).write_text(
+        "#!/bin/sh\necho 'libpython3.12.so.1.0: cannot open shared object file' >&2\nexit 127\n"
+    )
+    python(careless).chmod(0o755)
+    with pytest.raises(MachineError, match=r"^The byte code of v1\.0 cannot be written \(libpython3.*free some space"):
+        environments.compile_bytecode(careless, parse(lock("1.0")))
+    assert not list((environments.CACHE / "pycache").rglob("*.complete"))
+
+
 def test_asv_inside_and_asv_outside_speak_the_same_protocol():
     pinned = ASV_REQUIREMENTS.read_text().splitlines()[-1].partition("==")[2]
     outside = next(Path(sysconfig.get_path("purelib")).glob("asv_runner-*.dist-info")).name
