@@ -406,6 +406,83 @@ def test_a_clone_of_any_kind_will_do(maintainer, kind):
     assert maintainer.number(commit) == 12.0
 
 
+NAMED = '[project]\nname = "PyTensor"\ndynamic = ["version"]\n'
+
+
+@pytest.fixture
+def named(maintainer) -> Maintainer:
+    """A maintainer of a project that says its name in pyproject.toml, as PyTensor does."""
+    (maintainer.clone / "pyproject.toml").write_text(PYPROJECT + NAMED)
+    maintainer.commit("2024-06-01", "1.1", "pytensor")
+    return maintainer
+
+
+def test_commits_and_pages_are_those_of_the_project_that_the_clone_is_of(named):
+    status, output = named.asv(*CONFIG, "run", "main^!")
+    assert status == 0, output
+    assert "For pytensor commit" in output
+    assert "pymc commit" not in output
+    # Results are kept by the same names as those of any other project.
+    assert named.number(named.git("rev-parse", "main")) == 11.0
+    assert named.asv(*CONFIG, "publish")[0] == 0
+    assert json.loads((named.suite / ".asv/commits/html/index.json").read_text())["project"] == "pytensor"
+
+
+def test_a_repository_elsewhere_is_announced_as_its_project(named):
+    _, output = named.asv(*CONFIG, "run", "main^!", BENCH_REPOSITORY=named.clone.as_uri())
+    assert "For pytensor commit" in output
+
+
+def project(path: Path, address: str = "https://example.org/x/pytensor.git") -> str:
+    return commits.project_name(path, address, ("main",), "pymc")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [["--filter=blob:none"], ["--depth=1"], ["--bare"], ["--mirror"]],
+    ids=["partial", "shallow", "bare", "mirror"],
+)
+def test_a_clone_of_any_kind_in_a_folder_of_any_name_says_its_project(named, kind):
+    named.git("config", "uploadpack.allowFilter", "true")
+    other = named.suite / "pymc"
+    named.git("clone", "--quiet", "--no-checkout", *kind, named.clone.as_uri(), str(other))
+    assert project(other) == "pytensor"
+
+
+def test_a_branch_that_is_checked_out_does_not_change_the_project(named):
+    named.git("checkout", "--quiet", "--orphan", "pages")
+    named.git("rm", "-rfq", ".")
+    named.git("commit", "--quiet", "--allow-empty", "--message", "pages")
+    assert project(named.clone) == "pytensor"
+    named.git("branch", "--quiet", "-m", "main", "trunk")
+    named.git("checkout", "--quiet", "trunk")
+    assert project(named.clone) == "pytensor"
+
+
+def test_a_project_that_does_not_say_its_name_is_pymc_or_has_that_of_its_address(maintainer):
+    maintainer.commit("2024-06-01", "1.1")
+    assert project(maintainer.clone, str(maintainer.clone)) == "clone"
+    for address in ("git@example.org:x/pytensor.git", "https://example.org/x/pytensor/", "../pytensor/.git"):
+        assert commits.project_name(None, address, ("main",), "pymc") == "pytensor"
+    commits.project_name.cache_clear()
+    maintainer.git("remote", "add", "origin", "ssh://git@example.org/x/pytensor.git")
+    assert project(maintainer.clone, str(maintainer.clone)) == "pytensor"
+    commits.project_name.cache_clear()
+    (maintainer.clone / "pymc").mkdir()
+    (maintainer.clone / "pymc" / "__init__.py").write_text("")
+    maintainer.commit("2024-06-02", "1.2")
+    assert project(maintainer.clone, str(maintainer.clone)) == "pymc"
+
+
+@pytest.mark.parametrize(
+    "damage", ["[project", "[project]\nname = 1\n", '[project]\nname = "\\u001b[31m"\n', "project = 1"]
+)
+def test_a_name_that_is_none_is_not_announced(maintainer, damage):
+    (maintainer.clone / "pyproject.toml").write_text(damage)
+    maintainer.commit("2024-06-01", "1.1")
+    assert project(maintainer.clone, str(maintainer.clone)) == "clone"
+
+
 def test_a_branch_may_have_any_name_that_git_takes(maintainer):
     commit = maintainer.commit("2024-06-01", "1.1", "pytensor")
     maintainer.git("branch", "it's&(an)#odd'\"$name")

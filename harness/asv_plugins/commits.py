@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asv import util
+from asv.config import Config
 from asv.console import log
 from asv.plugins.git import Git
 
@@ -35,14 +36,12 @@ class Clone(Git):
         Raises:
             UserError: it is no repository, or cannot be cloned.
         """
-        named = os.environ.get(REPOSITORY)
-        url = str(Path(named).expanduser()) if named and "://" not in named else named or url
-        self._url = url
+        self._url = url = _address(url)
         here = "://" not in url and "@" not in url
         if here and not self.is_local_repo(url):
-            where = REPOSITORY if named else f"`repo` in {_CONFIGURATION}"
+            where = REPOSITORY if os.environ.get(REPOSITORY) else f"`repo` in {_CONFIGURATION}"
             raise util.UserError(f"There is no Git repository at {url}: let {where} name a clone of PyMC or PyTensor.")
-        mirror = commits.COMMITS / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:10]
+        mirror = _mirror(url)
         mirror.parent.mkdir(parents=True, exist_ok=True)
         try:
             super().__init__(url, str(mirror))
@@ -79,6 +78,26 @@ class Clone(Git):
             f"{self._url} cannot be fetched: check the network connection and the address, or let {REPOSITORY} name a "
             "local clone."
         )
+
+
+def _address(url: str) -> str:
+    """Return what BENCH_REPOSITORY names, or else the configuration."""
+    named = os.environ.get(REPOSITORY)
+    return str(Path(named).expanduser()) if named and "://" not in named else named or url
+
+
+def _mirror(url: str) -> Path:
+    """Return where the mirror of a repository elsewhere is, or will be."""
+    return commits.COMMITS / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:10]
+
+
+def _project(conf: Config) -> str:
+    """Return the project whose commits are measured: asv announces each commit by it, and titles its pages."""
+    url = _address(conf.repo or "")
+    path = Path(url) if Clone.is_local_repo(url) else _mirror(url)
+    # asv asks before it has cloned what is elsewhere, too.
+    there, branches = path if path.is_dir() else None, tuple(branch for branch in conf.branches if branch)
+    return commits.project_name(there, url, branches, conf.__dict__["project"])
 
 
 class Commit(StackEnvironment):
@@ -128,6 +147,9 @@ class Commit(StackEnvironment):
         """Make the environment hold a commit and its stack."""
         commits.install(path, stack)
 
+
+# asv has read the configuration before it loads this, and asks it for the project everywhere.
+Config.project = property(_project, lambda conf, name: conf.__dict__.update(project=name))
 
 with one_sentence():
     ensure_machine()

@@ -11,12 +11,15 @@ import re
 import shutil
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from harness.errors import BenchError, MachineError
 from harness.paths import CACHE
@@ -136,6 +139,35 @@ def build(commit: str, repository: Path) -> Path:
     if wheel is None:
         raise BenchError(f"{doing}: its build made no wheel.")
     return wheel
+
+
+@cache
+def project_name(repository: Path | None, address: str, branches: tuple[str, ...], usual: str) -> str:
+    """Return what a repository is the project of, before any of its commits is built.
+
+    Args:
+        repository: where it is, if it is there yet.
+        address: where it comes from, whose last part is the name of a project that does not say it.
+        branches: the head of the first that there is says it, else that of the repository.
+        usual: the name if there is a package of that name: PyMC says its own in code, in `setup.py`.
+    """
+    for revision in (*branches, "HEAD") if repository else ():
+        try:
+            folders = _git(repository, "No branch", "ls-tree", "-d", "--name-only", revision).splitlines()
+        except BenchError:
+            continue
+        try:
+            told = tomllib.loads(_git(repository, "No pyproject.toml", "show", f"{revision}:pyproject.toml"))
+            return canonicalize_name(told["project"]["name"], validate=True)
+        except (BenchError, ValueError, LookupError, TypeError):
+            if usual in folders:
+                return usual
+            break
+    if repository:
+        with suppress(BenchError):
+            # The folder of a clone has any name.
+            address = _git(repository, "No origin", "remote", "get-url", "origin")
+    return re.split(r"[/:]", address.rstrip("/").removesuffix(".git").rstrip("/"))[-1] or usual
 
 
 def committed(commit: str, repository: Path) -> datetime:
