@@ -5,6 +5,7 @@ tiny PyMC; uv, Git and asv are the real ones. The last ones take released PyMC, 
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from pathlib import Path
 import pytest
 from pypi_simple import PyPISimple
 
+from harness.asv_plugins import finding
 from harness.errors import BenchError
 from harness.stacks import commits, environments
 from harness.stacks.commits import CommitStack, move
@@ -354,6 +356,81 @@ def test_find_names_the_commit_that_made_it_slower_and_steps_over_a_broken_one(m
     assert status == 0, output
     assert f"Commit {made[3][:10]} cannot be built: RuntimeError: half done" in output
     assert f"Greatest regression found: {made[2][:8]}" in output
+
+
+FAILS = """\
+import importlib.metadata
+
+def track_slow():
+    commit = int(importlib.metadata.version("pymc").partition(".")[2])
+    assert commit not in FAILING, "does not run"
+    return 20 if commit >= SLOW else 10
+"""
+
+
+def search(maintainer: Maintainer, slow: int, failing: set[int], size: int = 8) -> tuple[list[str], int, str]:
+    """Look for the commit that made it slow, where the benchmark fails at some; returns commits, status and output."""
+    made = [maintainer.commit("2024-06-01", f"1.{number}", "pytensor") for number in range(size)]
+    text = FAILS.replace("FAILING", repr(failing)).replace("SLOW", str(slow))
+    (maintainer.benchmarks / "b.py").write_text(text)
+    names = [f"{commit[:8]} <main~{size - 1 - number}>".replace("~0", "") for number, commit in enumerate(made)]
+    return names, *maintainer.asv("find", *CONFIG, "main", "b.track_slow")
+
+
+def test_find_names_no_commit_where_those_that_may_be_it_cannot_be_measured(maintainer):
+    made, status, output = search(maintainer, slow=5, failing={5, 6, 7})
+    assert status == 1, output
+    assert "found:" not in output
+    assert "Cannot tell which commit is the regression: those that were measured do not clearly differ" in output
+    assert f"no number of {made[5]}, {made[6]}, {made[7]}." in output
+
+
+def test_find_says_between_which_commits_it_must_be_when_it_cannot_tell(maintainer):
+    made, status, output = search(maintainer, slow=3, failing={3, 4}, size=6)
+    assert status == 1, output
+    assert "found:" not in output
+    assert f"the last known to be good is {made[2]}, the first known to be bad is {made[5]}" in output
+    assert f"there is no number of {made[3]}, {made[4]}." in output
+
+
+def test_find_still_names_a_commit_that_differs_from_its_parent_and_says_what_it_does_not_know(maintainer):
+    made, status, output = search(maintainer, slow=2, failing={7})
+    assert status == 0, output
+    assert f"What {made[7]} changed is not known" in output
+    assert f"Greatest regression found: {made[2]}" in output
+
+
+def test_find_names_nothing_in_a_range_that_leaves_nothing_to_search(maintainer):
+    _, status, output = search(maintainer, slow=1, failing=set(), size=2)
+    assert status == 1
+    assert "Nothing was measured: a range of 2 leaves nothing to search" in output
+    assert "found:" not in output
+
+
+LOOKED_AT_NOTHING, FAILED = None, [None]
+
+
+@pytest.mark.parametrize(
+    ("measured", "answer", "judged"),
+    [
+        ([[10.0], [10.0], [20.0], [20.0]], 2, (1, 2)),
+        ([[10.0], [10.0], [10.0]], 1, None),
+        ([[10.0], [10.0], FAILED, FAILED, [20.0]], None, (1, 4)),
+        ([[10.0], [10.0], [math.nan], LOOKED_AT_NOTHING, [20.0]], 1, (1, 4)),
+        # A step such as noise makes is no answer beside an end that could not be measured.
+        ([[10.0], [10.1], [10.0], FAILED], 1, None),
+        ([[10.0], [10.1], [10.1], [10.1]], 1, (0, 1)),
+        ([[10.0], [20.0], [20.0], FAILED], 1, (0, 1)),
+        # Only what both have says anything.
+        ([[10.0, None], [10.0, 20.0], [None, 20.0]], 1, None),
+        ([], None, None),
+        ([FAILED, FAILED], None, None),
+    ],
+)
+def test_what_find_names_differs_from_its_parent(measured, answer, judged):
+    assert finding.judge(measured, answer) == judged
+    turned = [values and [value and 1 / value for value in values] for values in measured]
+    assert finding.judge(turned, answer, invert=True) == judged
 
 
 def test_a_recorded_stack_is_measured_again_and_not_solved_anew(maintainer, index):

@@ -21,6 +21,7 @@ from asv.environment import get_environment_class_by_name
 from asv.results import Results
 from filelock import FileLock, Timeout
 
+from harness.asv_plugins import finding
 from harness.asv_plugins.environment import StackEnvironment
 from harness.errors import BenchError
 from harness.measuring import unfinished
@@ -141,7 +142,9 @@ def _prepare(arguments: list[str]) -> None:
         _alone()
     if command not in _MEASURING:
         return
-    StackEnvironment.ends_when_not_installed = command != "find"
+    if command == "find":
+        StackEnvironment.ends_when_not_installed = False
+        finding.install()
     try:
         # Asking the measured code what it contains also asks it about its settings: a typo must not cost results.
         inside()
