@@ -71,6 +71,10 @@ _EMPTY = re.compile(r'<g class="[^"]*" role="[^"]*" aria-roledescription="[^"]* 
 _ID = re.compile(r'(id="|url\(#|href="#)((?:clip|gradient)[\w-]*)')
 
 
+# What a mark says, and where it leads.
+_SAYS, _HREF = alt.Description("says:N"), alt.Href("href:N")
+
+
 def look(backend: str) -> Look:
     """The look of a backend; a grey one for those that came after this module."""
     return LOOKS.get(backend, _UNKNOWN)
@@ -90,10 +94,14 @@ def _shapes(backends: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(backends), range=[look(b).shape for b in backends])
 
 
-def _svg(chart: alt.TopLevelMixin, name: str, says: str) -> Markup:
-    """The chart as SVG to stand in a page, where ids are to be `name`'s; a screen reader begins with what it `says`."""
+def _svg(chart: alt.TopLevelMixin, datasets: Mapping[str, Sequence[Mapping]], name: str, says: str) -> Markup:
+    """The chart as SVG to stand in a page, where ids are to be `name`'s; a screen reader begins with what it `says`.
+
+    Charts name their data and `datasets` has them, since Altair copies what is inside a chart at every step of making
+    it. In this module channels are objects, not names: for each name, Altair would go through its whole schema.
+    """
     specification = chart.to_dict(validate=False)
-    specification["config"] = _CONFIG
+    specification |= {"config": _CONFIG, "datasets": datasets}
     svg = vl_convert.vegalite_to_svg(specification)
     # Vega counts its ids on from chart to chart.
     ids = {found: i for i, found in enumerate(dict.fromkeys(found for _, found in _ID.findall(svg)))}
@@ -131,30 +139,33 @@ def times(answer: Answer, name: str, root: str, paths: Mapping[str, str]) -> Mar
     order = [t.backend for t in answer.times]
     y = _backend_axis(order)
     bars = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.NamedData("parts"))
         .mark_bar(height=14)
         .encode(
             y=y,
             x=alt.X("from:Q", title="seconds until 1000 effective draws", axis=alt.Axis(tickCount=4)),
-            x2="to:Q",
+            x2=alt.X2("to:Q"),
             color=alt.Color("backend:N", scale=_colours(order), legend=None),
             fillOpacity=alt.FillOpacity("part:N", scale=alt.Scale(domain=["setup", "sampling"], range=[0.4, 1])).legend(
                 None
             ),
-            description="says:N",
-            href="href:N",
+            description=_SAYS,
+            href=_HREF,
         )
     )
-    base = alt.Chart(alt.Data(values=totals)).encode(y=y)
-    spread = base.mark_rule(color=INK, strokeWidth=1.5, aria=False).encode(x="low:Q", x2="high:Q")
+    base = alt.Chart(alt.NamedData("totals")).encode(y=y)
+    spread = base.mark_rule(color=INK, strokeWidth=1.5, aria=False).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
     cold = (
         base.transform_filter("isValid(datum.cold)")
         .mark_tick(color=INK, thickness=2, height=16, aria=False)
-        .encode(x="cold:Q")
+        .encode(x=alt.X("cold:Q"))
     )
-    text = base.mark_text(align="left", dx=6, color=INK, fontSize=12, aria=False).encode(x="end:Q", text="total:N")
+    text = base.mark_text(align="left", dx=6, color=INK, fontSize=12, aria=False).encode(
+        x=alt.X("end:Q"), text=alt.Text("total:N")
+    )
     chart = (bars + spread + cold + text).properties(width=230, height=alt.Step(24))
-    return _svg(chart, name, f"Bar chart of {answer.model} with {answer.n} observations. {answer.sentence}")
+    says = f"Bar chart of {answer.model} with {answer.n} observations. {answer.sentence}"
+    return _svg(chart, {"parts": rows, "totals": totals}, name, says)
 
 
 def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[int, str], str]) -> Markup:
@@ -184,14 +195,15 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
     least, most = min(r["s"] for r in rows), max(r["s"] for r in rows)
     scale = alt.Scale(type="log", nice=False, domain=[least / 1.3, most * 1.3])
     y = alt.Y("s:Q", title="seconds", scale=scale, axis=_log_axis(least / 1.3, most * 1.3))
-    panels = []
+    panels, datasets = [], {}
     for part in ("setup, warm caches", "sampling"):
-        base = alt.Chart(alt.Data(values=[r for r in rows if r["part"] == part])).encode(
+        datasets[part] = [r for r in rows if r["part"] == part]
+        base = alt.Chart(alt.NamedData(part)).encode(
             x=x, y=y, color=alt.Color("backend:N", scale=_colours(order), title=None)
         )
         lines = base.mark_line(strokeWidth=1.5, aria=False)
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
-            shape=alt.Shape("backend:N", scale=_shapes(order), title=None), description="says:N", href="href:N"
+            shape=alt.Shape("backend:N", scale=_shapes(order), title=None), description=_SAYS, href=_HREF
         )
         panels.append(
             (lines + points).properties(
@@ -205,7 +217,8 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
             for channel in ("color", "shape"):
                 if layer.encoding[channel] is not alt.Undefined:
                     layer.encoding[channel].legend = legend
-    return _svg(chart, name, f"Setup and sampling seconds of {answers[0].model} against its number of observations")
+    says = f"Setup and sampling seconds of {answers[0].model} against its number of observations"
+    return _svg(chart, datasets, name, says)
 
 
 def _log_axis(low: float, high: float) -> alt.Axis:
@@ -265,19 +278,20 @@ def history(content: MachineResults, model: str, n: int, metric: Metric, name: s
     numbers = base.transform_filter("isValid(datum.value)").encode(
         y=y, color=alt.Color("backend:N", scale=_colours(order), legend=None)
     )
-    lines = numbers.mark_line(strokeWidth=1.5, aria=False).encode(detail="run:N")
+    lines = numbers.mark_line(strokeWidth=1.5, aria=False).encode(detail=alt.Detail("run:N"))
     points = numbers.mark_point(filled=True, size=40, opacity=1).encode(
-        shape=alt.Shape("backend:N", scale=_shapes(order), legend=None), description="says:N", href="href:N"
+        shape=alt.Shape("backend:N", scale=_shapes(order), legend=None), description=_SAYS, href=_HREF
     )
     failed = (
         base.transform_filter("!isValid(datum.value)")
         .mark_point(shape="M-1,-1L1,1M1,-1L-1,1", size=40, stroke=INK, strokeWidth=1.5)
-        .encode(y=alt.value(6), description="says:N", href="href:N")
+        .encode(y=alt.value(6), description=_SAYS, href=_HREF)
     )
-    panel = alt.layer(lines, points, failed, data=alt.Data(values=[*rows, *gaps])).properties(width=140, height=84)
+    panel = alt.layer(lines, points, failed, data=alt.NamedData("releases")).properties(width=140, height=84)
     header = alt.Header(labelAnchor="start", labelPadding=3)
     chart = panel.facet(facet=alt.Facet("backend:N", sort=order, title=None, header=header), columns=2, spacing=14)
-    return _svg(chart, name, f"{metric.title} of {model}, {n} observations, by release, a panel for each backend")
+    says = f"{metric.title} of {model}, {n} observations, by release, a panel for each backend"
+    return _svg(chart, {"releases": [*rows, *gaps]}, name, says)
 
 
 def _run(tags: Sequence[str], content: MachineResults, key, metric: Metric, tag: str) -> str:
@@ -298,17 +312,18 @@ def data(points: Sequence[tuple[float, float]], axis: tuple[float, float], name:
     ends = [{"x": s * reach * axis[0] / length, "y": s * reach * axis[1] / length, "k": 0} for s in (-1, 1)]
     scale = alt.Scale(domain=[-reach, reach])
     cloud = (
-        alt.Chart(alt.Data(values=[{"x": x, "y": y} for x, y in points]))
+        alt.Chart(alt.NamedData("cloud"))
         .mark_point(filled=True, size=12, opacity=0.6, color=MUTED, aria=False)
         .encode(x=alt.X("x:Q", scale=scale, title="x₁"), y=alt.Y("y:Q", scale=scale, title="x₂"))
     )
     line = (
-        alt.Chart(alt.Data(values=ends))
+        alt.Chart(alt.NamedData("ends"))
         .mark_line(color="#9c0018", strokeWidth=2, clip=True, aria=False)
-        .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale), order="k:Q")
+        .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale), order=alt.Order("k:Q"))
     )
     return _svg(
         (cloud + line).properties(width=280, height=280),
+        {"cloud": [{"x": x, "y": y} for x, y in points], "ends": ends},
         name,
         f"{len(points)} simulated observations of the PPCA model and the axis along which they were made to vary",
     )
@@ -328,24 +343,26 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
             }
         )  # fmt: skip
     order = [b for b in LOOKS if any(r["backend"] == b for r in rows)]
-    panels = []
+    panels, datasets = [], {"zero": [{"at": 0}]}
     for model in sorted({r["model"] for r in rows}):
-        base = alt.Chart(alt.Data(values=[r for r in rows if r["model"] == model])).encode(y=_backend_axis(order))
-        zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(color=MUTED, aria=False).encode(x="at:Q")
+        datasets[f"of {model}"] = [r for r in rows if r["model"] == model]
+        base = alt.Chart(alt.NamedData(f"of {model}")).encode(y=_backend_axis(order))
+        zero = alt.Chart(alt.NamedData("zero")).mark_rule(color=MUTED, aria=False).encode(x=alt.X("at:Q"))
         bars = base.mark_rule(strokeWidth=2, aria=False).encode(
             x=alt.X("low:Q", title="bias, posterior standard deviations", axis=alt.Axis(tickCount=4)),
-            x2="high:Q",
+            x2=alt.X2("high:Q"),
             color=alt.Color("backend:N", scale=_colours(order), legend=None),
         )
         points = base.mark_point(filled=True, size=60, opacity=1).encode(
-            x="bias:Q",
+            x=alt.X("bias:Q"),
             color=alt.Color("backend:N", scale=_colours(order), legend=None),
             shape=alt.Shape("backend:N", scale=_shapes(order), legend=None),
-            description="says:N",
+            description=_SAYS,
         )
         title = alt.TitleParams(model, fontSize=12, color=INK, fontWeight="normal", anchor="start")
         panels.append((zero + bars + points).properties(width=230, height=alt.Step(18), title=title))
-    return _svg(alt.vconcat(*panels), name, "Bias of all trials together against the exact posterior, with 4.5 errors")
+    says = "Bias of all trials together against the exact posterior, with 4.5 errors"
+    return _svg(alt.vconcat(*panels), datasets, name, says)
 
 
 def control(content: MachineResults, name: str, root: str) -> Markup:
@@ -363,7 +380,7 @@ def control(content: MachineResults, name: str, root: str) -> Markup:
                 )  # fmt: skip
     names = [tag[1:] for tag in content.tags]
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.NamedData("trials"))
         .mark_tick(thickness=1.5, size=14, opacity=0.7)
         .encode(
             x=alt.X(
@@ -371,9 +388,9 @@ def control(content: MachineResults, name: str, root: str) -> Markup:
             ),
             y=alt.Y("tag:O", sort=names[::-1], title="PyMC"),
             color=alt.Color("bad:N", scale=alt.Scale(domain=[False, True], range=[MUTED, "#9c0018"]), legend=None),
-            description="says:N",
-            href="href:N",
+            description=_SAYS,
+            href=_HREF,
         )
         .properties(width=320, height=alt.Step(20))
     )
-    return _svg(chart, name, "Change of the control workload's time during each trial, by release")
+    return _svg(chart, {"trials": rows}, name, "Change of the control workload's time during each trial, by release")
