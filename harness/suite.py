@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 
 from harness.errors import BenchError
 from harness.paths import ROOT
@@ -19,8 +20,9 @@ def suite_commit() -> str | None:
     return answer.stdout.strip() or None
 
 
+@cache
 def inside() -> Mapping:
-    """What the measured code says of itself: models with their sizes, backends, and the protocol."""
+    """What the measured code says of itself: models with their sizes, backends, and the protocol. It is asked once."""
     answer = subprocess.run(
         [sys.executable, "-m", "sampling", "--describe"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -29,8 +31,9 @@ def inside() -> Mapping:
     return json.loads(answer.stdout)
 
 
+@cache
 def model_data(model: str, n: int) -> Mapping | None:
-    """The data of a model, as the measured code prints them; None where it has no such model or size."""
+    """The data of a model, as the measured code prints them, once; None where it has no such model or size."""
     answer = subprocess.run(
         [sys.executable, "-m", "sampling", model, "--n", str(n), "--data"],
         cwd=ROOT, capture_output=True, text=True, check=False,
