@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from harness.errors import BenchError
 from harness.results.asv_numbers import asv_numbers
 from harness.results.records import NAME, Record, read_records
-from harness.stacks.locks import load_stacks, recorded_hashes
+from harness.stacks.locks import Stack, load_stacks, recorded_hashes
 
 LARGEST_FILE = 5_000_000
 LARGEST_FOLDER = 200_000_000
@@ -67,12 +68,23 @@ class Collected:
     refused: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Expected:
+    """What records have to be of: the protocol, and the stacks, which are read once for all records."""
+
+    protocol: int
+
+    @cached_property
+    def stacks(self) -> Mapping[str, Stack]:
+        return {stack.tag: stack for stack in load_stacks()}
+
+
 def collect(sources: Iterable[Path], results: Path, protocol: int) -> Collected:
     """Take the results in `sources` into `results`, both folders like `results/`.
 
     A file, or a source, that is refused keeps no other from being taken in.
     """
-    collected = Collected()
+    collected, expected = Collected(), _Expected(protocol)
     for source in sources:
         here = Collected()
         try:
@@ -83,7 +95,7 @@ def collect(sources: Iterable[Path], results: Path, protocol: int) -> Collected:
         # Records first: whether a number of asv is taken depends on them.
         for name in sorted(files, key=lambda n: (not n.startswith("records/"), n)):
             try:
-                _take(name, files[name], results, protocol, here)
+                _take(name, files[name], results, expected, here)
             except (
                 BenchError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError, RecursionError
             ) as error:  # fmt: skip
@@ -144,20 +156,20 @@ def _kind(name: str) -> str | None:
     return "benchmarks" if name == _BENCHMARKS else None
 
 
-def _take(name: str, path: Path, results: Path, protocol: int, collected: Collected) -> None:
+def _take(name: str, path: Path, results: Path, expected: _Expected, collected: Collected) -> None:
     {"record": _take_record, "asv": _take_asv, "machine": _take_machine, "benchmarks": _take_benchmarks}[_kind(name)](
-        name, path, results, protocol, collected
+        name, path, results, expected, collected
     )
 
 
-def _take_record(name: str, path: Path, results: Path, protocol: int, collected: Collected) -> None:
+def _take_record(name: str, path: Path, results: Path, expected: _Expected, collected: Collected) -> None:
     _, tag, model, n, backend = _RECORD.fullmatch(name).groups()
     content = path.read_bytes()
     records = read_records(path)
     settings = records[0].settings
     if (settings.model, str(settings.n), settings.backend) != (model, n, backend):
         raise ValueError("it holds something else than its name says")
-    stack = next((s for s in load_stacks() if s.tag == tag), None)
+    stack, protocol = expected.stacks.get(tag), expected.protocol
     if stack is None or any(r.lock_sha256 != stack.sha256 for r in records):
         raise ValueError(f"it was not measured in the stack {tag} of this timeline")
     if any(r.protocol != protocol for r in records):
@@ -191,7 +203,7 @@ def _is_kept(path: Path, lock: str, protocol: int, records: Sequence[Record], ha
     return len(kept) >= len(records) and (has_number or not better or tuple(records) == kept)
 
 
-def _take_asv(name: str, path: Path, results: Path, _protocol: int, collected: Collected) -> None:
+def _take_asv(name: str, path: Path, results: Path, _expected: _Expected, collected: Collected) -> None:
     machine, prefix = _ASV.fullmatch(name).groups()
     document = json.loads(path.read_text())
     tag = {commit: tag for tag, commit in recorded_hashes().items()}.get(document["commit_hash"])
@@ -326,7 +338,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not math.isnan(value)
 
 
-def _take_machine(name: str, path: Path, results: Path, _protocol: int, collected: Collected) -> None:
+def _take_machine(name: str, path: Path, results: Path, _expected: _Expected, collected: Collected) -> None:
     document = json.loads(path.read_text())
     machine = _MACHINE.fullmatch(name)[1]
     described = TypeAdapter(dict[_Plain, _Plain | int], config=ConfigDict(strict=True))
@@ -344,7 +356,7 @@ def _take_machine(name: str, path: Path, results: Path, _protocol: int, collecte
     collected.new.append(name)
 
 
-def _take_benchmarks(_name: str, _path: Path, _results: Path, _protocol: int, collected: Collected) -> None:
+def _take_benchmarks(_name: str, _path: Path, _results: Path, _expected: _Expected, collected: Collected) -> None:
     """The list of benchmarks is made of this repository's code, and not taken from elsewhere."""
     collected.known += 1
 
