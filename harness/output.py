@@ -19,6 +19,11 @@ def plain_console(**options: object) -> Console:
 console = plain_console()
 
 
+def printable(text: str) -> str:
+    """Text without what would steer a terminal: control characters become spaces."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def minutes(seconds: float) -> str:
     """A duration, in minutes where that is more telling."""
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from harness import paths
 from harness.errors import BenchError
 from harness.measuring.unfinished import scratch, trials
+from harness.output import printable
 from harness.paths import CACHE, ROOT
 from harness.results.asv_numbers import asv_numbers
 from harness.results.records import Measurement, read_measurements
@@ -138,7 +139,7 @@ def _describe(tag: str, record: Mapping) -> str:
     settings = record["settings"]
     name = f"{tag} {settings['model']} n={settings['n']} {settings['backend']} {record['kind']}"
     if record["outcome"] != "ok":
-        return f"{name}: {record['outcome']}: {record['reason']}"
+        return printable(f"{name}: {record['outcome']}: {record['reason']}")
     clocks = record["clocks"]
     kept = " (kept from the interrupted run)" if record["kept"] else ""
     return f"{name}: setup {clocks['setup_wall_seconds']:.1f} s, sampling {clocks['sampling_wall_seconds']:.2f} s{kept}"

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from harness.errors import BenchError
+from harness.output import printable
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=60)]
@@ -35,7 +36,7 @@ def _shown(text: object) -> object:
     """Text that a page, a feed and a terminal can show: without control characters, and not endless."""
     if not isinstance(text, str):
         return text
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = printable(text)
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + " …"
 
 

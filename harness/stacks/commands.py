@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.errors import BenchError
-from harness.output import console
+from harness.output import console, printable
 from harness.stacks import locks, updating
 from harness.stacks.timeline import ensure_timeline
 
@@ -43,7 +43,7 @@ def update_stacks(
 ) -> None:
     """Add a lock for each PyMC release that has appeared since the newest one."""
     added, unsolved = updating.update(
-        progress=lambda sentence: console.print(sentence, highlight=False), snapshot=snapshot
+        progress=lambda sentence: console.print(printable(sentence), highlight=False), snapshot=snapshot
     )
     tags = ", ".join(s.tag for s in added)
     console.print(f"Added {tags}: commit stacks/." if added else "The stacks are up to date: no newer PyMC release.")

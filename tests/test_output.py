@@ -1,0 +1,73 @@
+"""Text from elsewhere is shown as it is, and does nothing: not on a terminal, and not in a progress display."""
+
+import ast
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from rich.progress import Progress
+from rich.table import Table
+
+from harness.measuring import run
+from harness.output import plain_console, printable
+from harness.paths import ROOT
+from harness.stacks.locks import get_stack
+from harness.suite import inside
+
+# Each was taken for markup, or would have been: an end without a beginning, a style, a link, an emoji, a colour.
+FOREIGN = (
+    "ValueError: no kernel [/opt/x]", "[bold red]loud[/]", "[link=https://example.org]here[/link]", ":skull: [/]",
+    "a[0]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_foreign_text_on_the_terminal_is_the_text(text):
+    console = plain_console(width=200, file=io.StringIO(), force_terminal=False)
+    table = Table("estimand", box=None)
+    table.add_row(text)
+    console.print(text)
+    console.print(table)
+    with Progress(console=console) as progress:
+        progress.console.print(text)
+    assert console.file.getvalue().count(text) == 3
+
+
+def test_what_would_steer_a_terminal_is_taken_out():
+    assert printable("\x1b]0;title\x07\x1b[31mred\r\n") == " ]0;title  [31mred  "
+
+
+def test_every_console_of_the_harness_is_that_of_output():
+    """A console made elsewhere takes text for markup, and an odd reason ends the run, every night anew."""
+    for path in sorted((ROOT / "harness").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert path.name == "output.py" or called.rpartition(".")[2] != "Console", path
+                assert not any(k.arg == "markup" and ast.unparse(k.value) == "True" for k in node.keywords), path
+
+
+# In place of asv: it leaves the record of a trial that failed, as a real one would have, and ends as asv does then.
+FAILS = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1]) / "ppca-500-blackjax"
+folder.mkdir(parents=True)
+(folder / "cold.json").write_text(sys.argv[2])
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("reason", [*FOREIGN, "\x1b[2Jgone"])
+def test_a_run_is_not_ended_by_an_odd_reason_and_shows_it(tmp_path, monkeypatch, reason):
+    record = json.loads((ROOT / "tests/records/v6.4.0/ppca-500-blackjax.json").read_text())[0] | {"reason": reason}
+    scratch = tmp_path / "unfinished"
+    monkeypatch.setattr(run, "scratch", lambda tag: scratch)
+    command = [sys.executable, "-c", FAILS, str(scratch), json.dumps(record)]
+    monkeypatch.setattr(run, "_asv", lambda *_, **options: subprocess.Popen(command, **options))
+    monkeypatch.setattr(run, "LOG", tmp_path / "run.log")
+    console = plain_console(width=200, file=io.StringIO())
+    wanted = [run.Cell("ppca", 500, "blackjax")]
+    run.run_stack(console, get_stack("v6.4.0"), wanted, inside(), warm=1)
+    assert f"v6.4.0 ppca n=500 blackjax cold: failed: {printable(reason)}\n" in console.file.getvalue()
