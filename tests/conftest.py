@@ -6,8 +6,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+from harness.paths import CACHE
 
 # A job that a shell starts in the background ignores Ctrl-C, and so does all that it starts: what tests
 # interrupt would never end.
@@ -21,6 +24,14 @@ for _name in [name for name in os.environ if name.startswith("GITHUB_")]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes begins first, so that no worker is left with it at the end."""
     items.sort(key=lambda item: item.get_closest_marker("sampling") is None)
+
+
+def share_bytecode(copy: Path) -> None:
+    """Let a copy of the suite use this checkout's store of byte code: what any test has compiled, no other does."""
+    store = CACHE / "bytecode"
+    store.mkdir(parents=True, exist_ok=True)
+    (copy / ".asv").mkdir()
+    (copy / ".asv/bytecode").symlink_to(store)
 
 
 class LocalApi(ThreadingHTTPServer):

@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import share_bytecode
+
 pytestmark = pytest.mark.sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 ASV = Path(sys.executable).with_name("asv")
 # The two cheapest measurements there are: one backend that cannot sample the model, one that fails within seconds.
-CHEAP = ("--bench", r"discrete.*\('blackjax', 100\)", "--bench", r"ppca.*\('blackjax', 500\)")
+CHEAP = (
+    "--bench", r"^discrete\.Sampling\.track_wall\('blackjax', 100\)",
+    "--bench", r"^ppca\.Sampling\.track_wall\('blackjax', 500\)",
+)  # fmt: skip
 
 
 class Suite:
@@ -26,6 +31,7 @@ class Suite:
         self.path, self.home = folder / "suite", folder / "home"
         shutil.copytree(ROOT, self.path, ignore=shutil.ignore_patterns(".venv", ".asv", "html", ".git", "results"))
         self.home.mkdir()
+        share_bytecode(self.path)
         self.machine = "test-machine"
 
     def environment(self, **changes: str) -> dict[str, str]:
@@ -98,8 +104,13 @@ def test_publish_makes_a_site_with_both_releases(suite):
 
 
 def test_an_interrupted_run_leaves_its_trials_and_the_next_one_goes_on_from_them(suite):
-    bench = ("run", "v6.4.0^!", "--bench", r"ppca.*\('nutpie-jax', 500\)")
-    folder = suite.path / ".asv/unfinished/v6.4.0/ppca-500-nutpie-jax"
+    bench = (
+        "run",
+        "v6.4.0^!",
+        "--bench",
+        r"^coal_mining_marginal\.Sampling\.track_(wall|sampling)\('nutpie-jax', 111\)",
+    )
+    folder = suite.path / ".asv/unfinished/v6.4.0/coal_mining_marginal-111-nutpie-jax"
     process = suite.start(*bench)
     while not (folder / "cold.json").exists():
         assert process.poll() is None, process.communicate()[0]
@@ -110,7 +121,7 @@ def test_an_interrupted_run_leaves_its_trials_and_the_next_one_goes_on_from_them
     kept = json.loads((folder / "cold.json").read_text())
     status, output = suite.asv(*bench, BENCH_WARM_TRIALS="1")
     assert status == 0, output
-    records = suite.records("v6.4.0", "ppca-500-nutpie-jax")
+    records = suite.records("v6.4.0", "coal_mining_marginal-111-nutpie-jax")
     assert [r["kind"] for r in records] == ["cold", "warm"]
     assert records[0] == kept
 

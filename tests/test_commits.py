@@ -30,6 +30,7 @@ from harness.stacks import commits, environments
 from harness.stacks.commits import CommitStack, move
 from harness.stacks.environments import holds
 from harness.stacks.locks import Stack, get_stack, parse
+from tests.conftest import share_bytecode
 
 ROOT = Path(__file__).resolve().parents[1]
 ASV = Path(sysconfig.get_path("scripts")) / "asv"
@@ -668,6 +669,7 @@ class Real(Maintainer):
         ignored = shutil.ignore_patterns(".venv", ".asv", "html", ".git", "results")
         shutil.copytree(ROOT, self.suite, ignore=ignored)
         (self.suite / "home").mkdir()
+        share_bytecode(self.suite)
         uv = Path(sys.executable).with_name("uv")
         self.uv = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -687,7 +689,7 @@ def real(pymc: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
             commit = suite.git("rev-parse", f"v{version}")
             stack = commits.prepare(commit, get_stack("v6.3.2"), pymc, suite.suite / "none")
             commits.install(suite.suite / ".asv" / "warm" / "env", stack)
-    shutil.rmtree(suite.suite / ".asv")
+    shutil.rmtree(suite.suite / ".asv" / "warm")
     return suite
 
 

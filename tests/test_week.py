@@ -27,6 +27,7 @@ import pytest
 import requests
 
 from harness.stacks.locks import STACKS, get_stack
+from tests.conftest import share_bytecode
 from tests.test_asv_end_to_end import Suite
 from tests.test_environments import wheel
 
@@ -36,15 +37,16 @@ ROOT = STACKS.parent
 MACHINE = "runner-2cpu"
 BASE, BROKEN, NEW, SNAPSHOT = "v6.3.2", "v6.3.3", "v6.4.0", "v6.4.0+20261117"
 JSON = "application/vnd.pypi.simple.v1+json"
-# Two backends that sample it in seconds, and one that says that it cannot.
-SAMPLED = {"pymc-c", "pymc-numba"}
+# Two backends that compile and sample it soonest, and one that says that it cannot.
+MODEL = "coal_mining-111"
+SAMPLED = {"default", "pymc-jax"}
 CELLS = (
     "--model",
-    "discrete",
+    "coal_mining",
     "--backend",
-    "pymc-c",
+    "default",
     "--backend",
-    "pymc-numba",
+    "pymc-jax",
     "--backend",
     "blackjax",
     "--warm",
@@ -138,6 +140,7 @@ class Project:
     def runner(self, name: str) -> Path:
         """A fresh runner: a clone of what is on `main` now."""
         self.git(self.folder, "clone", "--quiet", str(self.origin), name)
+        share_bytecode(self.folder / name)
         return self.folder / name
 
     def start(self, runner: Path, *arguments: str) -> subprocess.Popen:
@@ -217,7 +220,7 @@ def week(project: Project) -> Project:
     runner = project.runner("night-1")
     assert project.plan(runner) == [BASE]
     project.nightly(runner, "measure", BASE, "shard", *CELLS)
-    (runner / f"shard/records/{MACHINE}/{BASE}/discrete-100-pymc-c.json").write_text('[{"schema": 1, "kind"')
+    (runner / f"shard/records/{MACHINE}/{BASE}/{MODEL}-default.json").write_text('[{"schema": 1, "kind"')
     project.said["damaged"] = project.nightly(runner, "collect", "shard", status=1)
     project.said["after night 1"] = json.dumps(told(project.runner("night-1-alerts"), failed="collect"))
 
@@ -242,7 +245,7 @@ def week(project: Project) -> Project:
     assert project.plan(runner) == [NEW]
     process = project.start(runner, "measure", NEW, "shard", *CELLS)
     unfinished = runner / f".asv/unfinished/{NEW}"
-    while not list(unfinished.glob("discrete-100-pymc-numba/cold.json")):
+    while not list(unfinished.glob(f"{MODEL}-pymc-jax/cold.json")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     _kill_all_of(runner)
@@ -299,7 +302,7 @@ def test_every_result_that_could_be_measured_is_there_exactly_once(week):
         assert all(len(json.loads(record)) == 1 for record in records.values())
         for name, record in records.items():
             (trial,) = json.loads(record)
-            sampled = name.removeprefix("discrete-100-") in SAMPLED
+            sampled = name.removeprefix(f"{MODEL}-") in SAMPLED
             assert trial["outcome"] == ("ok" if sampled else "unsupported"), trial
     assert week.records(BROKEN) == {}
     commits = week.git(week.origin, "log", "--format=%s", "main").splitlines()
@@ -311,15 +314,15 @@ def test_asvs_numbers_are_those_of_the_records(week, tmp_path):
     hashes = json.loads((tmp_path / "clone/stacks/timeline.json").read_text())
     for tag in (BASE, NEW, SNAPSHOT):
         (path,) = (tmp_path / f"clone/results/asv/{MACHINE}").glob(f"{hashes[tag][:8]}-*.json")
-        values, (backends, _), *_ = json.loads(path.read_text())["results"]["discrete.Sampling.track_sampling"]
+        values, (backends, _), *_ = json.loads(path.read_text())["results"]["coal_mining.Sampling.track_sampling"]
         numbers = {backend.strip("'"): value for backend, value in zip(backends, values, strict=True)}
         for backend in SAMPLED:
-            (trial,) = json.loads(week.records(tag)[f"discrete-100-{backend}"])
+            (trial,) = json.loads(week.records(tag)[f"{MODEL}-{backend}"])
             assert numbers[backend] == pytest.approx(trial["clocks"]["sampling_wall_seconds"], rel=1e-3)
 
 
 def test_what_was_damaged_was_refused_by_name_and_the_rest_was_kept(week):
-    assert "discrete-100-pymc-c.json" in week.said["damaged"]
+    assert f"{MODEL}-default.json" in week.said["damaged"]
     assert "Refused" in week.said["damaged"]
     assert "Pushed" in week.said["damaged"]
 
@@ -344,7 +347,7 @@ def test_a_run_that_failed_is_told_of_once_and_closed_by_the_next_that_does_not(
 
 
 def test_an_exact_counter_that_changed_is_told_of(week):
-    assert told(week, 4)["Exact counters of discrete (n=100) differ in PyMC 6.4.0"]
+    assert told(week, 4)["Exact counters of coal_mining (n=111) differ in PyMC 6.4.0"]
 
 
 def test_a_finding_is_one_issue_however_often_it_is_told(week):
@@ -368,7 +371,7 @@ def test_the_site_is_current(week, tmp_path):
     for page in ("changes.html", "index.html"):
         assert SNAPSHOT[1:] in (tmp_path / "clone/html" / page).read_text()
     assert json.loads((tmp_path / "clone/html/index.json").read_text())["tags"].keys() == {BASE, BROKEN, NEW, SNAPSHOT}
-    names = [f"data/records/{MACHINE}/{tag}/discrete-100-pymc-c.json" for tag in (BASE, NEW, SNAPSHOT)]
+    names = [f"data/records/{MACHINE}/{tag}/{MODEL}-default.json" for tag in (BASE, NEW, SNAPSHOT)]
     assert all((tmp_path / "clone/html" / name).exists() for name in names)
 
 
