@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # In a job of GitHub Actions, what tests provoke is not to be on its page, nor sent anywhere.
 for _name in [name for name in os.environ if name.startswith("GITHUB_")]:
     del os.environ[_name]
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def copy_suite(to: Path) -> None:
+    """Copy the suite as a fresh clone has it, but for its history and its results."""
+    left_out = {".venv", ".asv", "html", ".git", "results"}
+    # At the top only: `harness/results` is code.
+    shutil.copytree(ROOT, to, ignore=lambda folder, _: left_out if Path(folder) == ROOT else {"__pycache__"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import share_bytecode
+from tests.conftest import copy_suite, share_bytecode
 
 pytestmark = pytest.mark.sampling
 
-ROOT = Path(__file__).resolve().parent.parent
 ASV = Path(sys.executable).with_name("asv")
 # The two cheapest measurements there are: one backend that cannot sample the model, one that fails within seconds.
 CHEAP = (
@@ -29,7 +28,7 @@ class Suite:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.home = folder / "suite", folder / "home"
-        shutil.copytree(ROOT, self.path, ignore=shutil.ignore_patterns(".venv", ".asv", "html", ".git", "results"))
+        copy_suite(self.path)
         self.home.mkdir()
         share_bytecode(self.path)
         self.machine = "test-machine"

@@ -30,7 +30,7 @@ from harness.stacks import commits, environments
 from harness.stacks.commits import CommitStack, move
 from harness.stacks.environments import holds
 from harness.stacks.locks import Stack, get_stack, parse
-from tests.conftest import share_bytecode
+from tests.conftest import copy_suite, share_bytecode
 
 ROOT = Path(__file__).resolve().parents[1]
 ASV = Path(sysconfig.get_path("scripts")) / "asv"
@@ -666,8 +666,7 @@ class Real(Maintainer):
 
     def __init__(self, folder: Path, clone: Path) -> None:
         self.suite, self.clone = folder / "suite", clone
-        ignored = shutil.ignore_patterns(".venv", ".asv", "html", ".git", "results")
-        shutil.copytree(ROOT, self.suite, ignore=ignored)
+        copy_suite(self.suite)
         (self.suite / "home").mkdir()
         share_bytecode(self.suite)
         uv = Path(sys.executable).with_name("uv")
