@@ -197,8 +197,21 @@ def test_a_typo_in_a_variable_is_one_sentence_and_costs_no_result(suite, variabl
     assert suite.records("v6.4.0", "ppca-500-blackjax") == before
 
 
-@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_main_job_can_be_ended_in_any_way_and_leaves_no_process(suite, request_to_end):
+def processes_of(suite: Suite) -> list[str]:
+    """The command lines of what works in the suite's folder or for it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            place, command = (process / "cwd").readlink(), (process / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if place.is_relative_to(suite.path) or str(suite.path) in command:
+            found.append(command)
+    return found
+
+
+def start_main_job(suite: Suite) -> subprocess.Popen:
+    """Start `bench run`, and return when a trial of it runs."""
     # What an ended run leaves must not be taken for a trial of this one.
     shutil.rmtree(suite.path / ".asv/unfinished/v6.3.2", ignore_errors=True)
     job = subprocess.Popen(
@@ -208,6 +221,12 @@ def test_the_main_job_can_be_ended_in_any_way_and_leaves_no_process(suite, reque
     while not any((suite.path / ".asv/unfinished/v6.3.2").glob("*/home/.trial")):
         assert job.poll() is None, job.communicate()[0]
         time.sleep(0.1)
+    return job
+
+
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_main_job_can_be_ended_in_any_way_and_leaves_no_process(suite, request_to_end):
+    job = start_main_job(suite)
     job.send_signal(request_to_end)
     output, _ = job.communicate(timeout=60)
     assert job.returncode == 130
@@ -215,8 +234,29 @@ def test_the_main_job_can_be_ended_in_any_way_and_leaves_no_process(suite, reque
     assert "interrupted; what was measured is kept" in output
     assert "Traceback" not in output
     time.sleep(1)
-    alive = subprocess.run(["pgrep", "-af", str(suite.path)], capture_output=True, text=True, check=False)
-    assert alive.stdout == ""
+    assert processes_of(suite) == []
+
+
+def test_the_main_job_that_is_killed_leaves_no_process_and_keeps_what_was_measured(suite):
+    job = start_main_job(suite)
+    unfinished = suite.path / ".asv/unfinished/v6.3.2"
+    # A trial that has ended, and one that runs.
+    while not (kept := {p: p.read_bytes() for p in unfinished.glob("*/cold.json")}) or not any(
+        unfinished.glob("*/home/.trial")
+    ):
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.1)
+    job.kill()
+    job.wait()
+    for _ in range(100):
+        if not processes_of(suite):
+            break
+        time.sleep(0.1)
+    assert processes_of(suite) == []
+    assert {path: path.read_bytes() for path in kept} == kept
+    status, output = suite.asv("run", "v6.4.0^!", *CHEAP)
+    assert status == 2, output
+    assert "Another asv" not in output
 
 
 def test_no_git_is_one_sentence(suite, tmp_path):

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from harness.asv_plugins import finding
 from harness.asv_plugins.environment import StackEnvironment
 from harness.errors import BenchError
-from harness.measuring import unfinished
+from harness.measuring import parent, unfinished
 from harness.paths import CACHE, ROOT
 from harness.suite import inside, suite_commit
 
@@ -135,6 +135,7 @@ def _prepare(arguments: list[str]) -> None:
     command, configuration = _command_line(arguments)
     sys.excepthook = _say_interrupted
     util.write_json = _write_json
+    parent.end_with_parent()
     if command in _READING:
         # asv has made the configuration's folder its working directory.
         _check_results(ROOT / Config.load(Path(configuration).name).results_dir)

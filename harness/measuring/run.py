@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness import paths
 from harness.errors import BenchError
+from harness.measuring import parent
 from harness.measuring.unfinished import scratch, trials
 from harness.output import printable
 from harness.paths import CACHE, ROOT
@@ -149,7 +150,7 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: M
     """Let asv measure the cells of one stack; returns the seconds spent inside its trials.
 
     Raises BenchError when asv stops before it has measured; a benchmark that fails is a result. KeyboardInterrupt
-    ends asv and its trial first.
+    ends asv and its trial first; when this process is killed, they end by themselves. To be called by the main thread.
     """
     began, seen, inside_trials, ended = time.time(), set(), 0.0, 0
     LOG.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +162,7 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: M
         child = _asv(
             "run", "--record-samples", f"{stack.tag}^!", *asv_selection(wanted, description),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, "BENCH_WARM_TRIALS": str(warm)}, start_new_session=True,
+            env={**os.environ, **parent.told(), "BENCH_WARM_TRIALS": str(warm)}, start_new_session=True,
         )  # fmt: skip
         try:
             running = True
