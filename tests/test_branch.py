@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import BenchError
 from harness.nightly import branch
-from harness.nightly.branch import change_branch
+from harness.nightly.branch import catch_up, change_branch
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -143,3 +143,87 @@ def test_a_change_that_fails_leaves_no_checkout(clone):
     with pytest.raises(KeyboardInterrupt):
         change_branch(clone, "main", change)
     assert git(clone, "worktree", "list").count("\n") == 1
+
+
+def test_a_checkout_is_brought_to_what_was_pushed_and_keeps_what_was_changed_in_it(clone, tmp_path):
+    (clone / "a").write_text("edited by hand")
+    (clone / "mine").write_text("untracked")
+    change_branch(tmp_path / "first", "main", add("theirs"))
+    commit = change_branch(clone, "main", add("b"))
+    assert catch_up(clone, "main", commit) is None
+    assert git(clone, "rev-parse", "main").strip() == commit
+    assert {p.name: p.read_text() for p in clone.iterdir() if p.is_file()} == {
+        "a": "edited by hand", "mine": "untracked", "b": "b", "theirs": "theirs"
+    }  # fmt: skip
+
+
+def test_a_checkout_is_brought_to_what_others_have_pushed_where_nothing_is_new(clone, tmp_path):
+    change_branch(tmp_path / "first", "main", add("theirs"))
+    assert change_branch(clone, "main", lambda folder: None) is None
+    assert catch_up(clone, "main") is None
+    assert (clone / "theirs").exists()
+
+
+def test_a_checkout_of_one_commit_is_brought_forward_as_well(clone, tmp_path):
+    git(tmp_path, "clone", "--quiet", "--depth=1", (tmp_path / "bare.git").as_uri(), "runner")
+    runner = tmp_path / "runner"
+    change_branch(tmp_path / "first", "main", add("theirs"))
+    assert catch_up(runner, "main", change_branch(runner, "main", add("b"))) is None
+    assert {p.name for p in runner.iterdir()} == {".git", "a", "b", "theirs"}
+
+
+def edited(clone: Path) -> None:
+    (clone / "a").write_text("edited by hand")
+
+
+def staged(clone: Path) -> None:
+    edited(clone)
+    git(clone, "add", "a")
+
+
+def untracked(clone: Path) -> None:
+    (clone / "b").write_text("untracked")
+
+
+def ignored(clone: Path) -> None:
+    (clone / ".git/info/exclude").write_text("b\n")
+    untracked(clone)
+
+
+def committed(clone: Path) -> None:
+    git(clone, "commit", "--quiet", "--allow-empty", "-m", "mine")
+
+
+def on_another_branch(clone: Path) -> None:
+    git(clone, "checkout", "--quiet", "-b", "feature")
+
+
+def on_no_branch(clone: Path) -> None:
+    git(clone, "checkout", "--quiet", "--detach")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (edited, "would be overwritten"),
+        (staged, "would be overwritten"),
+        (untracked, "b is there, and not committed"),
+        (ignored, "b is there, and not committed"),
+        (committed, "fast-forward"),
+        (on_another_branch, "it is of feature, not of main"),
+        (on_no_branch, "it is of no branch, not of main"),
+    ],
+)
+def test_nothing_of_anybodys_is_lost_where_a_checkout_cannot_be_brought_forward(clone, tmp_path, state, words):
+    def change(folder: Path) -> str:
+        (folder / "a").write_text("another")
+        return add("b")(folder)
+
+    git(clone, "config", "merge.autoStash", "true")
+    state(clone)
+    before = git(clone, "rev-parse", "HEAD"), {p.name: p.read_text() for p in clone.iterdir() if p.is_file()}
+    change_branch(tmp_path / "first", "main", change)
+    git(clone, "fetch", "--quiet")
+    assert words in catch_up(clone, "main")
+    assert before == (git(clone, "rev-parse", "HEAD"), {p.name: p.read_text() for p in clone.iterdir() if p.is_file()})
+    assert git(clone, "stash", "list") == ""

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,9 +18,10 @@ from harness.errors import BenchError
 from harness.measuring import run
 from harness.nightly import commands
 from harness.nightly.github import Api
-from harness.stacks import locks
+from harness.stacks import locks, timeline, updating
 from harness.suite import inside
 from tests import site_results as make
+from tests.conftest import copy_suite
 
 CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
 
@@ -63,6 +69,70 @@ def test_a_plan_is_one_line_of_json_for_the_matrix(results, tmp_path, monkeypatc
     assert (tmp_path / "output").read_text() == 'stacks=["v6.2.0", "v6.1.0"]\n'
     done = CliRunner().invoke(app, ["nightly", "plan", "--most", "1"])
     assert json.loads(done.stdout) == ["v6.2.0"]
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    """A runner's checkout of the suite as it was when PyMC 6.3.2 was the newest, and `lock` working in it."""
+    source, checkout = tmp_path / "source", tmp_path / "runner"
+    copy_suite(source)
+    shutil.rmtree(source / "stacks")
+    put_on_record("v6.3.2", source / "stacks")
+    for place, arguments in (
+        (source, ["init", "--quiet", "--initial-branch=main"]),
+        (source, ["add", "--all"]),
+        (source, ["-c", "user.name=x", "-c", "user.email=x@example.invalid", "commit", "--quiet", "-m", "The suite"]),
+        (tmp_path, ["clone", "--quiet", "--bare", str(source), "origin.git"]),
+        (tmp_path, ["clone", "--quiet", "--depth=1", (tmp_path / "origin.git").as_uri(), str(checkout)]),
+    ):
+        subprocess.run(["git", "-C", str(place), *arguments], check=True)
+    monkeypatch.setattr(commands, "ROOT", checkout)
+    return checkout
+
+
+def put_on_record(tag: str, folder: Path) -> None:
+    """Put a stack that there is at the end of another history."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{tag}.txt").write_text(locks.get_stack(tag).text)
+    stacks = locks.load_stacks(folder)
+    (folder / "imports.json").write_text(json.dumps({stack.tag: {} for stack in stacks}))
+    (folder / "timeline.json").write_text(json.dumps(timeline.hashes(stacks)))
+
+
+def planned(runner: Path) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "nightly", "plan"],
+        cwd=runner, env={**os.environ, "BENCH_MACHINE": "box"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("unsolved", [[], ["PyMC 6.4.1 has no solution."]])
+def test_what_is_locked_tonight_is_planned_tonight(runner, monkeypatch, unsolved):
+    def update(folder, **_options):
+        put_on_record("v6.4.0", folder)
+        return [locks.get_stack("v6.4.0")], unsolved
+
+    monkeypatch.setattr(updating, "update", update)
+    assert planned(runner) == ["v6.3.2"]
+    done = CliRunner().invoke(app, ["nightly", "lock"])
+    assert str(done.exception or "") == " ".join(unsolved), done.output
+    assert planned(runner) == ["v6.4.0", "v6.3.2"]
+
+
+def test_a_checkout_that_cannot_have_the_new_locks_says_so(runner, monkeypatch):
+    def update(folder, **_options):
+        put_on_record("v6.4.0", folder)
+        return [locks.get_stack("v6.4.0")], []
+
+    monkeypatch.setattr(updating, "update", update)
+    (runner / "stacks/imports.json").write_text("{}")
+    done = CliRunner().invoke(app, ["nightly", "lock"])
+    assert done.exit_code == 0, done.output
+    assert (
+        "This checkout is left as it is (Your local changes to the following files would be overwritten" in done.output
+    )
+    assert (runner / "stacks/imports.json").read_text() == "{}"
 
 
 def test_a_release_that_is_named_twice_is_planned_once(results, monkeypatch):

@@ -241,7 +241,6 @@ def week(project: Project) -> Project:
     # The third: two releases, one of which cannot be installed; the other one's runner dies.
     runner = project.runner("night-3")
     project.said["two releases"] = project.nightly(runner, "lock", "--as-of", "2026-11-03")
-    runner = project.runner("night-3-measure")
     assert project.plan(runner) == [NEW]
     process = project.start(runner, "measure", NEW, "shard", *CELLS)
     unfinished = runner / f".asv/unfinished/{NEW}"
@@ -269,7 +268,6 @@ def week(project: Project) -> Project:
     # The fifth: a week without a release, and packages that are newer.
     runner = project.runner("night-5")
     project.nightly(runner, "lock", "--as-of", "2026-11-17")
-    runner = project.runner("night-5-measure")
     assert project.plan(runner) == [SNAPSHOT]
     project.nightly(runner, "measure", SNAPSHOT, "shard", *CELLS)
     project.nightly(runner, "collect", "shard")

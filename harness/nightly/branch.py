@@ -6,6 +6,7 @@ that nothing is merged by hand and nothing of anybody's is overwritten. It must 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -72,6 +73,27 @@ def change_branch(
             finally:
                 _run(repository, "worktree", "remove", "--force", str(folder))
     raise _not_pushed(f"{branch} moved each time", said, "start its last job again")
+
+
+def catch_up(repository: Path, branch: str, commit: str | None = None, remote: str = "origin") -> str | None:
+    """Bring a checkout of the branch to `commit`, or to where the remote's was when it was last fetched.
+
+    Only forward, and only where nothing of anybody's is in the way. Returns why it was left as it is, or None.
+    """
+    here = _run(repository, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
+    if here != branch:
+        return f"it is of {here or 'no branch'}, not of {branch}"
+    there = commit or f"refs/remotes/{remote}/{branch}"
+    # Git refuses to overwrite what it tracks or would track, but not what it ignores.
+    added = _git(repository, "diff", "-z", "--name-only", "--no-renames", "--diff-filter=A", "HEAD", there).split("\0")
+    in_the_way = [name for name in added if name and os.path.lexists(repository / name)]
+    if in_the_way:
+        return f"{in_the_way[0]} is there, and not committed"
+    # What is stashed might not come back.
+    merged = _run(repository, "-c", "merge.autoStash=false", "merge", "--quiet", "--ff-only", there)
+    if merged.returncode == 0:
+        return None
+    return " ".join(merged.stderr.removeprefix("error: ").removeprefix("fatal: ").split()) or "git gave no reason"
 
 
 def _not_pushed(what: str, said: str, step: str) -> BenchError:

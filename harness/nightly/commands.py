@@ -19,7 +19,7 @@ from harness.errors import BenchError
 from harness.measuring import run
 from harness.measuring.machine import machine_name
 from harness.nightly import alerts, report
-from harness.nightly.branch import change_branch
+from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
 from harness.output import console, job_page, plain_console, quoted
 from harness.paths import ROOT
@@ -52,7 +52,10 @@ Branch = Annotated[str, typer.Option(help="The branch of `origin` that keeps loc
 
 @app.command()
 def lock(branch: Branch = "main", as_of: AsOf = None) -> None:
-    """Lock releases that have appeared, and a snapshot when one is due, and push the locks."""
+    """Lock releases that have appeared, and a snapshot when one is due, and push the locks.
+
+    This checkout is brought to them, unless it is of another branch or something in it is in the way.
+    """
     added: list[Stack] = []
     unsolved: list[str] = []
 
@@ -64,6 +67,10 @@ def lock(branch: Branch = "main", as_of: AsOf = None) -> None:
 
     commit = change_branch(ROOT, branch, add, _say)
     _say(f"Pushed {commit[:12]} to {branch}: {', '.join(s.tag for s in added)}." if commit else "No new stack.")
+    # `plan` reads the locks of this checkout: what is locked tonight is measured tonight.
+    left_alone = catch_up(ROOT, branch, commit)
+    if left_alone:
+        _say(f"This checkout is left as it is ({left_alone}): `plan` knows of no newer lock here before it is updated.")
     if unsolved:
         raise BenchError(" ".join(unsolved))
 
