@@ -30,6 +30,7 @@ from harness.stacks import commits, environments
 from harness.stacks.commits import CommitStack, move
 from harness.stacks.environments import holds
 from harness.stacks.locks import Stack, get_stack, parse
+from harness.stacks.releases import project_files
 from tests.conftest import copy_suite, share_bytecode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -622,6 +623,18 @@ def test_an_unknown_stack_is_one_sentence_with_those_that_exist(maintainer, stac
     assert f"There is no stack {named!r}: the newest are v1.0" in output
 
 
+def test_files_are_asked_for_on_the_indexes_that_the_caller_has_set(index, tmp_path, monkeypatch):
+    other = Index(tmp_path)
+    other.add("2024-03-01", "pytensor", "7.0")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+    monkeypatch.setenv("UV_INDEX", f"mirror={other.url}")
+    try:
+        assert [file.version for file in project_files("pytensor")] == ["7.0"]
+        assert {file.version for file in project_files("numba")} == {"1.0", "2.0", "3.0", "4.0"}
+    finally:
+        other.shutdown()
+
+
 def test_the_configuration_keeps_commits_apart_from_releases():
     releases, own = ((ROOT / name).read_text() for name in ("asv.conf.json", "asv.commits.conf.json"))
     for setting in ('"env_dir": ".asv/env"', '"results_dir": "results/asv"', '"html_dir": "html"'):
@@ -643,7 +656,7 @@ def pymc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git = ["git", "-c", "user.name=n", "-c", "user.email=n@n.invalid"]
     subprocess.run([*git, "init", "--quiet", "--initial-branch=main"], cwd=clone, check=True)
     with PyPISimple() as index:
-        files = {f.version: f for f in index.get_project_page("pymc").packages if f.package_type == "sdist"}
+        files = {f.version: f for f in project_files("pymc") if f.package_type == "sdist"}
         for version in RELEASES:
             archive = folder / files[version].filename
             index.download_package(files[version], archive)

@@ -19,14 +19,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import requests
+from pypi_simple import DistributionPackage
 
 from harness.stacks.locks import STACKS, get_stack
+from harness.stacks.releases import project_files
 from tests.conftest import share_bytecode
 from tests.test_asv_end_to_end import Suite
 from tests.test_environments import wheel
@@ -73,14 +75,23 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"http://127.0.0.1:{server.server_port}"
     wheel(folder, "pymc", BROKEN[1:], {"pymc/__init__.py": ""}, requires=["needs-a-compiler==1.0"])
     _source_distribution(folder / "needs-a-compiler" / "needs_a_compiler-1.0.tar.gz")
-    page = requests.get("https://pypi.org/simple/pymc/", headers={"Accept": JSON}, timeout=60).json()
-    known = [f for f in page["files"] if f["filename"].endswith(".whl")]
+    known = [_as_on_its_index(f) for f in project_files("pymc") if f.filename.endswith(".whl") and f.upload_time]
     broken = _file(address, folder / "pymc" / f"pymc-{BROKEN[1:]}-py3-none-any.whl", "2026-10-31T10:00:00Z")
     _write_page(folder / "pymc", "pymc", [*known, broken])
     built = folder / "needs-a-compiler" / "needs_a_compiler-1.0.tar.gz"
     _write_page(built.parent, "needs-a-compiler", [_file(address, built, "2026-10-01T10:00:00Z")])
     yield address
     server.shutdown()
+
+
+def _as_on_its_index(file: DistributionPackage) -> dict:
+    """A file as the index that the caller has set says it, be it a mirror."""
+    return {
+        "filename": file.filename, "url": file.url, "hashes": file.digests, "requires-python": file.requires_python,
+        "upload-time": file.upload_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "yanked": (file.yanked_reason or True) if file.is_yanked else False,
+        "core-metadata": file.metadata_digests or bool(file.has_metadata), "size": file.size or 0,
+    }  # fmt: skip
 
 
 def _file(address: str, path: Path, uploaded: str) -> dict:
@@ -146,7 +157,7 @@ class Project:
     def start(self, runner: Path, *arguments: str) -> subprocess.Popen:
         variables = {
             **os.environ, **Suite.cache(), "BENCH_MACHINE": MACHINE, "HOME": str(self.folder / "home"),
-            "UV_INDEX": f"prepared={self.index}",
+            "UV_INDEX": f"prepared={self.index} {os.environ.get('UV_INDEX', '')}".rstrip(),
         }  # fmt: skip
         variables.pop("GITHUB_STEP_SUMMARY", None)
         return subprocess.Popen(
@@ -291,6 +302,21 @@ def _kill_all_of(folder: Path) -> None:
 
 def told(week: Project, night: int) -> dict[str, bool]:
     return json.loads(week.said[f"after night {night}"])
+
+
+def test_the_prepared_index_says_of_a_file_what_the_callers_index_says(index, monkeypatch):
+    def told() -> dict:
+        return {
+            f.filename: (f.url, f.upload_time, f.digests, f.is_yanked, f.requires_python, bool(f.has_metadata))
+            for f in project_files("pymc")
+            if f.filename.endswith(".whl")
+        }
+
+    before = told()
+    monkeypatch.setenv("UV_INDEX", f"prepared={index}")
+    now = told()
+    assert now.pop(f"pymc-{BROKEN[1:]}-py3-none-any.whl")[0].startswith(index)
+    assert now == before
 
 
 def test_every_result_that_could_be_measured_is_there_exactly_once(week):

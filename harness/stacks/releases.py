@@ -45,7 +45,7 @@ def pymc_releases() -> list[Release]:
         BenchError: the index cannot be reached or answers with something else than a list of files.
     """
     try:
-        files = _files("pymc")
+        files = project_files("pymc")
     except (RequestException, NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
         raise BenchError(
             f"PyMC's releases cannot be read from the package index ({type(error).__name__}): "
@@ -60,8 +60,13 @@ def pymc_releases() -> list[Release]:
     return sorted(releases, key=lambda release: release.uploaded)
 
 
-def _files(project: str) -> list[DistributionPackage]:
-    """Return the files of a project on the first index that has it, of those that uv asks in the same order."""
+def project_files(project: str) -> list[DistributionPackage]:
+    """Return the files of a project on the first index that has it, of those that uv asks in the same order.
+
+    Raises:
+        RequestException, UnsupportedContentTypeError, UnsupportedRepoVersionError: an index cannot be read.
+        NoSuchProjectError: none has it.
+    """
     others = [re.sub(r"^[\w.-]+=", "", entry) for entry in os.environ.get("UV_INDEX", "").split()]
     last = os.environ.get("UV_DEFAULT_INDEX", PYPI_SIMPLE_ENDPOINT)
     for address in others:
