@@ -53,6 +53,7 @@ class LocalApi(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.asked: list[tuple[str, str, object]] = []
+        self.authorizations: list[str | None] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_arguments: object) -> None:
@@ -64,6 +65,7 @@ class _Answers(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         path = self.path.removeprefix("/repos/o/r")
         self.server.asked.append((self.command, path, json.loads(self.rfile.read(length) or "null")))
+        self.server.authorizations.append(self.headers.get("Authorization"))
         status, document, *headers = self.server.answer(self.command, path)
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.send_response(status)
@@ -79,11 +81,22 @@ class _Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def api() -> Iterator[LocalApi]:
-    """A local server in place of GitHub's, for the repository o/r."""
+def _serving() -> Iterator[LocalApi]:
     server = LocalApi()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Looks every 10 ms whether it is to end; half a second, the default, for each test is most of what they take.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def api() -> Iterator[LocalApi]:
+    """A local server in place of GitHub's, for the repository o/r."""
+    yield from _serving()
+
+
+@pytest.fixture
+def storage() -> Iterator[LocalApi]:
+    """Another one, where GitHub keeps artifacts."""
+    yield from _serving()

@@ -45,7 +45,10 @@ def token() -> str:
 
 @dataclass(frozen=True)
 class Api:
-    """The part of GitHub's API that is about one repository, `owner/name`."""
+    """The part of GitHub's API that is about one repository, `owner/name`.
+
+    Where GitHub does not do what it is asked, or cannot be reached, BenchError says why and what to do.
+    """
 
     repository: str
     token: str
@@ -71,7 +74,7 @@ class Api:
 
     def send(self, method: str, path: str, document: Mapping) -> None:
         """Write one thing."""
-        self._call(method, path, document=document)
+        self._call(method, path, json=document)
 
     def download(self, path: str, most: int) -> bytes:
         """Read a file of at most so many bytes, whatever its size is said to be. Raises BenchError for a larger one."""
@@ -90,28 +93,21 @@ class Api:
 
     def _read(self, path: str, **query: str | int) -> object:
         try:
-            return self._call("GET", path, query=query).json()
+            return self._call("GET", path, params=query).json()
         except ValueError as error:
             raise BenchError(f"GitHub's answer to GET {path} is not JSON: run the job again.") from error
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        query: Mapping | None = None,
-        document: Mapping | None = None,
-        stream: bool = False,
-    ) -> requests.Response:
+    def _call(self, method: str, path: str, **options: object) -> requests.Response:
         session = requests.Session()
-        session.mount("https://", HTTPAdapter(max_retries=_RETRY))
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/vnd.github+json"}
+        session.auth = self._sign
+        session.headers["Accept"] = "application/vnd.github+json"
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
         address = f"{self.address}/repos/{self.repository}{path}"
         waited = 0.0
         while True:
             try:
-                answer = session.request(
-                    method, address, params=query, json=document, headers=headers, timeout=TIMEOUT, stream=stream
-                )
+                answer = session.request(method, address, timeout=TIMEOUT, **options)
             except requests.RequestException as error:
                 raise BenchError(f"GitHub cannot be reached ({type(error).__name__}): run the job again.") from error
             if answer.ok:
@@ -127,9 +123,21 @@ class Api:
             time.sleep(wait)
             waited += wait
 
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # Not as a plain header: what a ~/.netrc has for GitHub, somebody's own token, would take its place.
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
 
-# Of what is read alone, as is urllib3's way: what was to be written may have been, although the answer was an error.
-_RETRY = Retry(4, backoff_factor=1, status_forcelist=(500, 502, 503, 504), respect_retry_after_header=False)
+
+# Of what is read alone: what was to be written may have been, although the answer was an error.
+_RETRY = Retry(
+    4,
+    backoff_factor=1,
+    allowed_methods=("GET",),
+    status_forcelist=(500, 502, 503, 504),
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
 
 
 def _asked_to_wait(answer: requests.Response) -> float | None:
