@@ -2,6 +2,10 @@
 
 What comes from elsewhere (reasons in records, names of branches) is shown so that neither Markdown nor HTML nor a
 mention comes of it, and travels as JSON or as an encoded query only.
+
+On requests and urllib3's Retry, and on no client library: PyGithub (2.10) holds a download whole before it gives its
+first byte, does not follow an artifact to where GitHub keeps it, and waits as long as any `Retry-After` says; of itself
+githubkit (0.16) knows no longest wait and repeats writes, too. What is to be added to either is as long as this.
 """
 
 from __future__ import annotations
