@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sampling import process, trial
+from sampling import control, process, trial
 from sampling.settings import Settings
 
 SETTINGS = Settings("ppca", 500, "default")
+RUN_CONTROL = control.run_control
 
 
 @pytest.fixture
@@ -22,6 +23,8 @@ def child_runs(monkeypatch):
     """Make the trial's process run other code; it gets the result's path as its only argument."""
     # The tests' own environment has no PyMC.
     monkeypatch.setattr(trial, "pymc_version", lambda: (6, 4, 0))
+    # Most of the processor time of a trial that does nothing; a test of its own has the real one.
+    monkeypatch.setattr(control, "run_control", lambda: {"seconds": 1.0})
 
     def use(code: str) -> None:
         command = [sys.executable, "-c", textwrap.dedent(code)]
@@ -125,12 +128,42 @@ def test_a_trial_that_works_is_not_held_to_hang(child_runs, tmp_path, monkeypatc
     monkeypatch.setattr(trial, "_IDLE_LIMIT_SECONDS", 1.0)
     child_runs("""
         import sys, time
-        end = time.monotonic() + 4
-        while time.monotonic() < end:
-            sum(range(10_000))
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:  # a small part of the time is enough
+            sum(range(500_000))
+            time.sleep(0.05)
         open(sys.argv[1], "w").write('{"outcome": "ok"}')
     """)
     assert run(tmp_path)["outcome"] == "ok"
+
+
+def test_the_control_workload_runs_before_and_after_the_child(child_runs, tmp_path, monkeypatch):
+    ended = tmp_path / "ended"
+    runs = []
+
+    def and_note() -> dict[str, float]:
+        runs.append((ended.exists(), RUN_CONTROL()))
+        return runs[-1][1]
+
+    monkeypatch.setattr(control, "run_control", and_note)
+    child_runs(f"""
+        import sys
+        open({str(ended)!r}, "w").close()
+        open(sys.argv[1], "w").write('{{"outcome": "ok"}}')
+    """)
+    found = run(tmp_path)["control"]
+    assert runs == [(False, found["before"]), (True, found["after"])]
+    assert found["before"].keys() == {"numpy_seconds", "python_seconds"}
+    assert min(found["before"].values()) > 0
+    assert found["drift"] == control.drift(found["before"], found["after"]) >= 1
+
+
+def test_a_trial_during_which_the_machine_slowed_down_is_contaminated(child_runs, tmp_path, monkeypatch):
+    child_runs("import sys; open(sys.argv[1], 'w').write('{\"outcome\": \"ok\"}')")
+    for slower, contaminated in ((1.2, False), (1.3, True)):
+        seconds = iter([1.0, slower])
+        monkeypatch.setattr(control, "run_control", lambda seconds=seconds: {"seconds": next(seconds)})
+        assert run(tmp_path)["control"]["contaminated"] == contaminated
 
 
 @pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -146,6 +179,7 @@ def test_an_interrupt_ends_the_trial_and_leaves_no_process(tmp_path, request_to_
             "import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
         )
         trial.pymc_version = lambda: (6, 4, 0)
+        trial.control.run_control = dict
         trial._command = lambda s, r: [sys.executable, "-c", child]
         trial.run_trial(Settings("ppca", 500, "default"), Path({str(tmp_path)!r}), "cold")
     """)
