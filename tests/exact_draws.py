@@ -1,5 +1,5 @@
-"""Independent draws from the exact posteriors of the models' estimands, and trials of a correct sampler of
-them: what the gate is measured with. Nothing here is a sampler of the stack.
+"""Independent draws from the exact posteriors of the models' estimands, trials of a correct sampler of them, and
+whether the gate rejects a trial: what the gate is measured with. Nothing here is a sampler of the stack.
 """
 
 from __future__ import annotations
@@ -7,10 +7,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy import stats
+from scipy import signal, special, stats
 
 from models import coal_mining, coal_mining_marginal, discrete, discrete_marginal, eight_schools, ppca
 from models._quadrature import fitted_axes, normalised
+from sampling.diagnostics import judge, why_repeated
 
 POOL = 100_000
 CHAINS, DRAWS = 4, 250  # the protocol's
@@ -50,12 +51,18 @@ def _discrete(rng: np.random.Generator) -> Estimands:
     at_node = np.stack([axis[i] for axis, i in zip(axes, nodes, strict=True)], axis=-1)
     points = at_node + steps * rng.uniform(-0.5, 0.5, size=at_node.shape)
     mu, sigma = points[:, [0, 2]], np.exp(points[:, [1, 3]])
-    likelihood = sum(
-        w / sigma[:, [k]] * np.exp(-0.5 * ((y - mu[:, [k]]) / sigma[:, [k]]) ** 2)
-        for k, w in enumerate(discrete.WEIGHTS)
-    )
-    log_weight = np.log(likelihood).sum(axis=1) - 0.5 * (mu**2 + sigma**2).sum(axis=1) + np.log(sigma).sum(axis=1)
-    log_weight -= grid[nodes]
+
+    def log_likelihood(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        of_clusters = (
+            w / sigma[:, [k]] * np.exp(-0.5 * ((y - mu[:, [k]]) / sigma[:, [k]]) ** 2)
+            for k, w in enumerate(discrete.WEIGHTS)
+        )
+        return np.log(sum(of_clusters)).sum(axis=1)
+
+    # In parts that fit a processor's cache.
+    parts = (np.array_split(values, len(points) // 500) for values in (mu, sigma))
+    log_weight = np.concatenate(list(map(log_likelihood, *parts)))
+    log_weight += np.log(sigma).sum(axis=1) - 0.5 * (mu**2 + sigma**2).sum(axis=1) - grid[nodes]
     weight = np.exp(log_weight - log_weight.max())
     chosen = rng.choice(len(points), size=POOL, p=weight / weight.sum())
     return discrete_marginal.estimands({"mu": mu[chosen], "sigma": sigma[chosen]}, 100)
@@ -142,15 +149,19 @@ def prior(model: str) -> Estimands:
     }
 
 
-@functools.cache
-def _sorted_and_correlated(key: int) -> tuple[np.ndarray, np.ndarray]:
-    values = np.stack([np.asarray(x, dtype=float) for x in _KNOWN[key].values()])
-    # Ties, of counts, share a rank on average.
-    normal = stats.norm.ppf(stats.rankdata(values, axis=1) / (values.shape[1] + 1))
-    return np.sort(values, axis=1), np.linalg.cholesky(np.corrcoef(normal) + 1e-9 * np.eye(len(values)))
+_KNOWN: dict[int, tuple[Estimands, np.ndarray, np.ndarray]] = {}
 
 
-_KNOWN: dict[int, Estimands] = {}
+def _sorted_and_correlated(draws: Estimands) -> tuple[np.ndarray, np.ndarray]:
+    """Each estimand's draws in order, and a root of their rank correlations: computed once for the same `draws`."""
+    if id(draws) not in _KNOWN:
+        values = np.stack([np.asarray(x, dtype=float) for x in draws.values()])
+        # Ties, of counts, share a rank on average.
+        normal = special.ndtri(stats.rankdata(values, axis=1) / (values.shape[1] + 1))
+        root = np.linalg.cholesky(np.atleast_2d(np.corrcoef(normal)) + 1e-9 * np.eye(len(values)))
+        # The draws are kept, too, so that no others get their id.
+        _KNOWN[id(draws)] = draws, np.sort(values, axis=1), root
+    return _KNOWN[id(draws)][1:]
 
 
 def trial(draws: Estimands, seed: int, rho: float, chains: int = CHAINS, length: int = DRAWS) -> Estimands:
@@ -159,13 +170,16 @@ def trial(draws: Estimands, seed: int, rho: float, chains: int = CHAINS, length:
     A stationary Gaussian process, with the draws' rank correlations, is mapped to each estimand's distribution by its
     quantiles: (1 - rho) / (1 + rho) of the draws are effective, and every margin is exact.
     """
-    _KNOWN[id(draws)] = draws
-    ordered, root = _sorted_and_correlated(id(draws))
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(length, chains, len(ordered))) @ root.T
-    latent = np.empty_like(noise)
-    latent[0] = noise[0]
-    for t in range(1, length):
-        latent[t] = rho * latent[t - 1] + np.sqrt(1 - rho**2) * noise[t]
-    place = (stats.norm.cdf(latent) * ordered.shape[1]).astype(int)
+    ordered, root = _sorted_and_correlated(draws)
+    noise = np.random.default_rng(seed).normal(size=(length, chains, len(ordered))) @ root.T
+    noise[1:] *= np.sqrt(1 - rho**2)
+    latent = signal.lfilter([1.0], [1.0, -rho], noise, axis=0)
+    place = (special.ndtr(latent) * ordered.shape[1]).astype(int)
     return {name: values[place[..., k].T] for k, (name, values) in enumerate(zip(draws, ordered, strict=True))}
+
+
+def rejected(draws: Estimands, exact: dict) -> bool:
+    """Whether the gate rejects a trial, that is, one of its estimands (a test holds that): it is asked one by one, the
+    cheaper half of the gate first, since most of what is wrong shows in the first estimand.
+    """
+    return any(why_repeated({k: x}) or judge({k: x}, {k: exact[k]})[1] for k, x in draws.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from harness.results.store import MachineResults
 from harness.stacks.locks import load_stacks
 
 NOISE = Noise(speed=0.05, trials=50, effective_draws=0.15, seeds=400)
+# Every machine's results know all stacks: they are read once.
+stacks = functools.cache(load_stacks)
 BACKENDS = ("default", "pymc-c", "pymc-numba", "nutpie-numba", "nutpie-jax", "numpyro-parallel", "blackjax")
 
 
@@ -39,7 +43,7 @@ def content(*measurements, noise=NOISE, table=None) -> MachineResults:
     cells: dict = {}
     for m in measurements:
         cells.setdefault(m.tag, {})[m.model, m.n, m.backend] = m
-    found = MachineResults("box", load_stacks(), BACKENDS, cells, (), table or {"releases": {}})
+    found = MachineResults("box", stacks(), BACKENDS, cells, (), table or {"releases": {}})
     found.__dict__["noise"] = noise
     return found
 
