@@ -5,11 +5,13 @@ whether the gate rejects a trial: what the gate is measured with. Nothing here i
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from scipy import signal, special, stats
 
-from models import coal_mining, coal_mining_marginal, discrete, discrete_marginal, eight_schools, ppca
+import models
+from models import Moments, coal_mining, coal_mining_marginal, discrete, discrete_marginal, eight_schools, ppca
 from models._quadrature import fitted_axes, normalised
 from sampling.diagnostics import judge, why_repeated
 
@@ -107,12 +109,6 @@ def _eight_schools(rng: np.random.Generator) -> Estimands:
 POSTERIORS = {
     "ppca": _ppca, "discrete": _discrete, "coal_mining": _coal_mining, "eight_schools": _eight_schools
 }  # fmt: skip
-REFERENCES = {
-    "ppca": functools.partial(ppca.reference, 500),
-    "discrete": functools.partial(discrete.reference, 100),
-    "coal_mining": functools.partial(coal_mining.reference, 111),
-    "eight_schools": functools.partial(eight_schools.reference, 8),
-}
 
 
 @functools.cache
@@ -122,9 +118,15 @@ def pool(model: str) -> Estimands:
 
 
 @functools.cache
-def reference(model: str) -> dict:
-    """The model's exact moments."""
-    return REFERENCES[model]()
+def exact_moments(compute: Callable[[int], dict[str, Moments]], n: int) -> dict[str, Moments]:
+    """What a model's `reference` says, computed once, also where two models have the same."""
+    return compute(n)
+
+
+def reference(model: str) -> dict[str, Moments]:
+    """The model's exact moments, at the size of `pool`, its smallest."""
+    found = models.load(model)
+    return exact_moments(found.reference, found.SIZES[0])
 
 
 @functools.cache

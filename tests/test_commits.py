@@ -370,40 +370,51 @@ def track_slow():
 """
 
 
-def search(maintainer: Maintainer, slow: int, failing: set[int], size: int = 8) -> tuple[list[str], int, str]:
-    """Look for the commit that made it slow, where the benchmark fails at some; returns commits, status and output."""
-    made = [maintainer.commit("2024-06-01", f"1.{number}", "pytensor") for number in range(size)]
+@pytest.fixture(scope="module")
+def history(index: Index, tmp_path_factory: pytest.TempPathFactory) -> tuple[Maintainer, list[str]]:
+    """A clone with eight commits that each search builds and solves once for all that come after it."""
+    maintainer = Maintainer(tmp_path_factory.mktemp("history"), index.url)
+    return maintainer, [maintainer.commit("2024-06-01", f"1.{number}", "pytensor") for number in range(8)]
+
+
+def search(history: tuple, slow: int, failing: set[int], size: int = 8) -> tuple[list[str], int, str]:
+    """Look for the commit that made it slow, where the benchmark fails at some; returns commits, status and output.
+
+    The branch ends after so many commits.
+    """
+    maintainer, made = history
+    maintainer.git("reset", "--quiet", "--hard", made[size - 1])
     text = FAILS.replace("FAILING", repr(failing)).replace("SLOW", str(slow))
     (maintainer.benchmarks / "b.py").write_text(text)
-    names = [f"{commit[:8]} <main~{size - 1 - number}>".replace("~0", "") for number, commit in enumerate(made)]
+    names = [f"{made[number][:8]} <main~{size - 1 - number}>".replace("~0", "") for number in range(size)]
     return names, *maintainer.asv("find", *CONFIG, "main", "b.track_slow")
 
 
-def test_find_names_no_commit_where_those_that_may_be_it_cannot_be_measured(maintainer):
-    made, status, output = search(maintainer, slow=5, failing={5, 6, 7})
+def test_find_names_no_commit_where_those_that_may_be_it_cannot_be_measured(history):
+    made, status, output = search(history, slow=5, failing={5, 6, 7})
     assert status == 1, output
     assert "found:" not in output
     assert "Cannot tell which commit is the regression: those that were measured do not clearly differ" in output
     assert f"no number of {made[5]}, {made[6]}, {made[7]}." in output
 
 
-def test_find_says_between_which_commits_it_must_be_when_it_cannot_tell(maintainer):
-    made, status, output = search(maintainer, slow=3, failing={3, 4}, size=6)
+def test_find_says_between_which_commits_it_must_be_when_it_cannot_tell(history):
+    made, status, output = search(history, slow=3, failing={3, 4}, size=6)
     assert status == 1, output
     assert "found:" not in output
     assert f"the last known to be good is {made[2]}, the first known to be bad is {made[5]}" in output
     assert f"there is no number of {made[3]}, {made[4]}." in output
 
 
-def test_find_still_names_a_commit_that_differs_from_its_parent_and_says_what_it_does_not_know(maintainer):
-    made, status, output = search(maintainer, slow=2, failing={7})
+def test_find_still_names_a_commit_that_differs_from_its_parent_and_says_what_it_does_not_know(history):
+    made, status, output = search(history, slow=2, failing={7})
     assert status == 0, output
     assert f"What {made[7]} changed is not known" in output
     assert f"Greatest regression found: {made[2]}" in output
 
 
-def test_find_names_nothing_in_a_range_that_leaves_nothing_to_search(maintainer):
-    _, status, output = search(maintainer, slow=1, failing=set(), size=2)
+def test_find_names_nothing_in_a_range_that_leaves_nothing_to_search(history):
+    _, status, output = search(history, slow=1, failing=set(), size=2)
     assert status == 1
     assert "Nothing was measured: a range of 2 leaves nothing to search" in output
     assert "found:" not in output

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import zipfile
 from collections.abc import Sequence
@@ -138,6 +139,54 @@ def test_an_interrupted_environment_is_not_taken_for_a_complete_one(offline, mon
     install(path, new)
     assert holds(path, new)
     assert contents(path) == {"pymc 2.0", "asv_runner 0.3.2"}
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from harness.stacks import environments
+from harness.stacks.locks import parse
+environments.CACHE = Path(sys.argv[1])
+stack = parse(sys.argv[2])
+path = environments.stack_environment(stack)
+environments.compile_bytecode(path, stack)
+print(path)
+"""
+
+
+def building(cache: Path, text: str) -> subprocess.Popen:
+    """Another process that builds an environment, as a worker does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILD, cache, text], cwd=ROOT, text=True, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
+@pytest.mark.parametrize("moment", ["python", "packages", "byte code"])
+def test_of_two_that_build_one_environment_at_once_one_may_be_killed(offline, moment):
+    text, cache = lock("1.0", "numba==1.0"), offline / ".asv"
+    appears = {
+        "python": "stacks/*/bin/python", "packages": "stacks/*/lib/*/site-packages/pymc", "byte code": "pycache/*",
+    }[moment]  # fmt: skip
+    first, second = building(cache, text), building(cache, text)
+    while not any(cache.glob(appears)):
+        assert first.poll() is None or second.poll() is None, "neither has built it"
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    path = Path(second.communicate(timeout=120)[0].strip())
+    assert second.returncode == 0
+    assert contents(path) == {"pymc 1.0", "numba 1.0", "asv_runner 0.3.2"}
+    assert holds(path, parse(text))
+    assert list((cache / "pycache").rglob("pymc/__init__*.pyc"))
+    assert building(cache, text).communicate(timeout=120)[0].strip() == str(path)
+
+
+def test_an_environment_left_half_made_by_an_earlier_run_is_made_anew(offline):
+    stack = parse(lock("1.0"))
+    path = stack_environment(stack)
+    shutil.rmtree(next(path.glob("lib/python3.12/site-packages")) / "pymc")
+    (path / environments.MARKER).unlink()
+    assert contents(stack_environment(stack)) == {"pymc 1.0", "asv_runner 0.3.2"}
+    assert next(path.glob("lib/python3.12/site-packages/pymc")).is_dir()
 
 
 def test_an_edited_lock_gets_another_environment(offline):

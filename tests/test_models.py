@@ -4,7 +4,6 @@ or a quadrature that shares nothing with it. Nothing here needs PyMC.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import subprocess
 import sys
@@ -17,16 +16,10 @@ from scipy import stats
 import models
 from models import coal_mining, discrete, eight_schools, ppca
 from models._quadrature import fitted_axes, moments, normalised
-from tests.exact_draws import pool
+from tests.exact_draws import exact_moments, pool, reference
 
 ROOT = Path(__file__).parents[1]
 EVERY_SIZE = [(name, n) for name in models.names() for n in models.load(name).SIZES]
-
-
-@functools.cache
-def exact_moments(reference, n: int) -> dict[str, models.Moments]:
-    """What a model's reference says, computed once, also where two models have the same."""
-    return reference(n)
 
 
 # The package
@@ -420,7 +413,7 @@ def test_a_marginal_model_has_the_data_the_estimands_and_the_reference_of_its_tw
 @pytest.mark.parametrize("model", ["discrete", "coal_mining"])
 def test_what_is_drawn_after_sampling_a_marginal_model_is_a_draw_from_the_joint_posterior(model):
     # From exact draws of the continuous parameters, the drawn labels and switchpoints have the exact moments.
-    for name, exact in exact_moments(models.load(model).reference, models.load(model).SIZES[0]).items():
+    for name, exact in reference(model).items():
         values = np.asarray(pool(model)[name], dtype=float)
         assert abs(values.mean() - exact.mean) < 4.5 * exact.sd / np.sqrt(len(values)), name
         assert values.std() == pytest.approx(exact.sd, rel=0.02), name

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCH = Path(sys.executable).with_name("bench")
 # The model that all backends together compile soonest.
 MODEL = "coal_mining_marginal"
-SHORT = ("--tune", "100", "--draws", "100")
+SHORT = ("--tune", "100", "--draws", "100", "--chains", "2", "--cores", "2")
 ON_CONTINUOUS = (
     "default", "pymc-c", "pymc-numba", "pymc-jax", "nutpie-numba", "nutpie-jax", "nutpie-jax-pytensor",
     "numpyro-parallel", "numpyro-vectorized",
