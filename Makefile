@@ -14,8 +14,10 @@ bench: setup
 test: setup lint
 	$(VENV)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
+# What to run while writing: nothing that needs a network, a browser, a sampler or more than a second.
 test-fast: setup
-	$(VENV)/bin/python -m pytest -m "not network and not sampling"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
+		-m "not network and not sampling and not browser and not slow"
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

@@ -39,8 +39,15 @@ LONGEST_FIRST = (
 )  # fmt: skip
 
 
+# Whoever asks for one of these runs asv on packages made for it.
+SLOW_FIXTURES = {"maintainer", "history", "project"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes begins first, so that no worker is left with it at the end."""
+    for item in items:
+        if SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker("slow")
     place = {name: i for i, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 

@@ -52,6 +52,7 @@ def test_a_damaged_list_is_one_sentence(monkeypatch, tmp_path, text):
         benchmark_list._kept()
 
 
+@pytest.mark.slow
 @pytest.mark.sampling
 def test_the_kept_list_is_the_one_that_asv_finds():
     assert differences(KEPT, benchmark_list._entries(benchmark_list.discover())) == ([], [])

@@ -120,6 +120,7 @@ def test_packages_tests_are_left_out_wherever_the_environment_lies(tmp_path):
     assert not place.compiled("package/tests/test_x").exists()
 
 
+@pytest.mark.slow
 def test_many_at_once_and_one_that_is_killed_leave_a_whole_store(place, tmp_path):
     for i in range(400):
         place.module(f"m{i}", "\n".join(f"def f{j}(x): return [x + {i}, {j}]" for j in range(100)))

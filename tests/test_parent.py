@@ -8,11 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 # Says that it was interrupted, with a process in its group that would not end by itself.
 CHILD = """\
 import subprocess, sys, time
 from pathlib import Path
+
+import pytest
 LATE
 from harness.measuring.parent import end_with_parent
 other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=PLACE)
@@ -85,6 +89,7 @@ def test_a_parent_that_is_gone_before_it_could_be_watched_is_noticed(tmp_path):
     assert ends(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_takes_no_notice_of_an_interrupt_is_ended(tmp_path):
     stubborn = "end = time.monotonic() + 600\n    while time.monotonic() < end:\n        "
     stubborn += "try: time.sleep(600)\n        except KeyboardInterrupt: pass"

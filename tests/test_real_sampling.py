@@ -25,6 +25,8 @@ ON_CONTINUOUS = (
     "numpyro-parallel", "numpyro-vectorized",
 )  # fmt: skip
 COMPILED_BY_NUMBA = ("default", "pymc-numba", "nutpie-numba")
+# What 6.4.0 picks by default finds in the other's home what that has compiled: all its trials are warm.
+IN_THE_HOME_OF = {"default": "nutpie-numba"}
 
 
 def trial(*arguments: str, release: str = "v6.4.0") -> dict:
@@ -40,7 +42,7 @@ def trial(*arguments: str, release: str = "v6.4.0") -> dict:
 
 @pytest.fixture(scope="module")
 def short_trial(tmp_path_factory):
-    """The n-th trial of a backend in a home of its own: the first is cold, those after it are warm; each runs once.
+    """The n-th trial of a backend in its home: the first there is cold, those after it are warm; each runs once.
 
     `home` tells several homes of a backend apart.
     """
@@ -49,7 +51,10 @@ def short_trial(tmp_path_factory):
 
     def get(backend: str, n: int, home: str = "") -> dict:
         records = kept.setdefault((backend, home), [])
-        folder = homes.setdefault((backend, home), tmp_path_factory.mktemp("home"))
+        owner = IN_THE_HOME_OF.get(backend, backend)
+        if owner != backend:
+            get(owner, 0)
+        folder = homes.setdefault((owner, home), tmp_path_factory.mktemp("home"))
         while len(records) <= n:
             records.append(trial(MODEL, "--backend", backend, "--home", str(folder), *SHORT))
         return records[n]
@@ -57,7 +62,7 @@ def short_trial(tmp_path_factory):
     return get
 
 
-COLD, WARM, WARM_AGAIN = range(3)
+COLD, WARM = range(2)
 
 
 def same_work(one: dict, other: dict) -> None:
@@ -80,7 +85,8 @@ def test_the_same_seed_gives_the_same_draws_and_the_same_counts(short_trial, bac
 # Code that Numba has just compiled, and code that it loads from its cache, may round differently.
 @pytest.mark.parametrize("backend", COMPILED_BY_NUMBA)
 def test_the_same_seed_and_the_same_caches_give_the_same_draws_and_the_same_counts(short_trial, backend):
-    warm, again = short_trial(backend, WARM), short_trial(backend, WARM_AGAIN)
+    first = 0 if backend in IN_THE_HOME_OF else WARM
+    warm, again = short_trial(backend, first), short_trial(backend, first + 1)
     assert warm["kind"] == again["kind"] == "warm"
     same_work(warm, again)
 
@@ -94,7 +100,7 @@ def test_the_same_seed_and_no_caches_give_the_same_draws_and_the_same_counts(sho
 
 @pytest.mark.parametrize("backend", ON_CONTINUOUS)
 def test_the_parts_of_a_trial_sum_to_the_whole(short_trial, backend):
-    for record in (short_trial(backend, n) for n in (COLD, WARM)):
+    for record in (short_trial(backend, n) for n in range(2)):
         c = {name.removesuffix("_wall_seconds"): s for name, s in record["clocks"].items()}
         assert all(s >= 0 for s in c.values())
         call = c["prepare"] + c["compile_while_drawing"] + c["sampling"] + c["finish"]
@@ -119,7 +125,7 @@ def test_a_warm_trial_finds_what_the_cold_one_compiled(short_trial, backend):
 
 
 def test_the_default_says_what_it_picked(short_trial):
-    record = short_trial("default", COLD)
+    record = short_trial("default", 0)
     resolved = record["resolved"]
     assert (resolved["sampler"], resolved["linker"]) == ("nutpie", "numba")
     assert resolved["fast_run_linker"] == "NumbaLinker"
@@ -139,27 +145,12 @@ def test_a_record_says_where_it_comes_from(short_trial):
     assert str(ROOT) not in json.dumps(where)
 
 
-def test_blackjax_under_6_4_0_fails_with_the_true_reason():
-    record = trial(MODEL, "--backend", "blackjax")
-    assert record["outcome"] == "failed"
-    assert "unexpected keyword argument 'progress_bar'" in record["reason"]
-    assert "blackjax 1.7.1" in record["reason"]
-    assert "pymc 6.4.0" in record["reason"]
-    assert "Traceback" in record["traceback"]
-
-
 def test_a_full_trial_agrees_with_the_exact_posterior():
     """By the backend that compiles it soonest."""
     record = trial("ppca", "--n", "500", "--backend", "numpyro-parallel")
     assert record["outcome"] == "ok"
     assert record["effective_draws"] > 200
     assert all(abs(d["z_mean"]) < 5 for d in record["diagnostics"].values())
-
-
-def test_the_compound_step_agrees_with_the_exact_posterior():
-    record = trial("coal_mining", "--backend", "default")
-    assert record["outcome"] == "ok"
-    assert record["resolved"]["step_methods"] == ["Metropolis", "NUTS"]
 
 
 def test_a_discrete_model_is_unsupported_by_nuts_alone():

@@ -213,6 +213,7 @@ site_results.publish(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_the_same_results_are_the_same_bytes_in_another_place_and_process(good, tmp_path):
     shutil.copytree(good.results, tmp_path / "results")
     # What goes by the order of a set is in another order there.

@@ -333,6 +333,14 @@ def test_every_result_that_could_be_measured_is_there_exactly_once(week):
     assert sum("results" in title for title in commits) == 4, commits
 
 
+def test_the_compound_step_agrees_with_the_exact_posterior_in_every_release(week):
+    for tag in (BASE, NEW, SNAPSHOT):
+        (trial,) = json.loads(week.records(tag)[f"{MODEL}-default"])
+        assert trial["outcome"] == "ok"
+        assert trial["resolved"]["step_methods"] == ["Metropolis", "NUTS"]
+        assert all(abs(d["z_mean"]) < 5 for d in trial["diagnostics"].values())
+
+
 def test_asvs_numbers_are_those_of_the_records(week, tmp_path):
     week.git(tmp_path, "clone", "--quiet", str(week.origin), "clone")
     hashes = json.loads((tmp_path / "clone/stacks/timeline.json").read_text())

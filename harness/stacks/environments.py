@@ -211,36 +211,48 @@ def process_environment(stack: Stack, base: Mapping[str, str] = os.environ) -> d
 def compile_bytecode(path: Path, stack: Stack) -> None:
     """Put the byte code of the environment's modules, but for packages' tests, where the stack's is kept, once.
 
-    Takes ten to twenty seconds for the first stack, and a second or two for what another one has had
-    (`bytecode.py`). Without it the first process that imports a module compiles it, which is a part of what that
-    process measures. Any number of processes may ask at once: one compiles and the others wait for it.
+    Without it the first process that imports a module compiles it, which is a part of what that process measures. Any
+    number of processes may ask at once: one compiles and the others wait for it.
 
     Raises:
         MachineError: it cannot be written.
     """
-    marker = CACHE / "pycache" / stack.sha256[:8] / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}.complete"
-    store = CACHE / "bytecode"
+    kept = CACHE / "pycache" / stack.sha256[:8]
+    marker = kept / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}.complete"
     try:
-        if marker.exists():
-            return
-        store.mkdir(parents=True, exist_ok=True)
-        with FileLock(store / "lock"):
-            if marker.exists():
-                return
-            done = subprocess.run(
-                [python(path), "-P", BYTECODE, path / "lib", store],
-                env=process_environment(stack), capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                raise MachineError(
-                    f"The byte code of {stack.tag} cannot be written ({said}): free some space or fix the permissions "
-                    f"of {CACHE}, and try again."
-                )
-            marker.parent.mkdir(parents=True, exist_ok=True)
+        if not marker.exists():
+            place_bytecode(path, stack, kept)
             marker.touch()
     except OSError as error:
         raise _cannot_write(marker, error) from error
+
+
+def place_bytecode(path: Path, stack: Stack, prefix: Path) -> None:
+    """Put the byte code of the environment's modules below `prefix`, where a Python that is told so looks for it.
+
+    Takes ten to twenty seconds for the first stack, and a second or two for what another one has had (`bytecode.py`).
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    store = CACHE / "bytecode"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with FileLock(store / "lock"):
+            done = subprocess.run(
+                [python(path), "-P", BYTECODE, path / "lib", store],
+                env=process_environment(stack) | {"PYTHONPYCACHEPREFIX": str(prefix)},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        prefix.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(store, error) from error
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise MachineError(
+            f"The byte code of {stack.tag} cannot be written ({said}): free some space or fix the permissions of "
+            f"{CACHE}, and try again."
+        )
 
 
 def digest(stack: Stack) -> str:

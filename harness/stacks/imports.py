@@ -36,6 +36,8 @@ def check_imports(stack: Stack) -> dict[str, str]:
             raise
         except BenchError as error:
             return {"install": str(error)}
+        # Else each module would be compiled by the first that imports it, and by nobody ever after.
+        environments.place_bytecode(path, stack, Path(scratch) / "pycache")
         failures = {}
         for module in MODULES:
             if module.partition(".")[0] in stack.packages:
