@@ -17,14 +17,14 @@ import typer
 from harness import paths
 from harness.errors import BenchError
 from harness.measuring import run
-from harness.measuring.machine import machine_name
 from harness.nightly import alerts, report
 from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
-from harness.output import console, job_page, plain_console, quoted
+from harness.output import console, job_page, quoted
 from harness.paths import ROOT
 from harness.results import store
 from harness.results.collecting import Collected, collect
+from harness.results.machines import machine_name
 from harness.stacks import locks, updating
 from harness.stacks.locks import Stack
 from harness.stacks.timeline import ensure_timeline
@@ -132,7 +132,7 @@ def measure(
             plan = {stack.tag: list(wanted)}
             minutes = run.estimate_seconds(machine, plan, warm) / 60
             _say(f"{stack.tag} {name}: {len(plan[stack.tag])} parameter sets, about {minutes:.0f} min.")
-            run.run_stack(plain_console(), stack, plan[stack.tag], description, warm)
+            run.run_stack(console, stack, plan[stack.tag], description, warm)
             # Now, and not at the end: a runner that dies takes with it what it has not handed on.
             export(release, to)
     except KeyboardInterrupt:
