@@ -4,24 +4,23 @@ This is the only module that asks the index about releases. It must not know wha
 which releases already have one.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
-from pypi_simple import (
-    PYPI_SIMPLE_ENDPOINT,
-    DistributionPackage,
-    NoSuchProjectError,
-    PyPISimple,
-    UnsupportedContentTypeError,
-    UnsupportedRepoVersionError,
-)
 from requests import RequestException
 
 from harness.errors import BenchError
+
+# Imported where it is used: it loads a parser of HTML, which is a fifth of what any command takes to begin.
+if TYPE_CHECKING:
+    from pypi_simple import DistributionPackage
 
 FIRST = Version("5.10.0")
 TIMEOUT = 30.0  # seconds to connect, and between two packets
@@ -44,6 +43,8 @@ def pymc_releases() -> list[Release]:
     Raises:
         BenchError: the index cannot be reached or answers with something else than a list of files.
     """
+    from pypi_simple import NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError
+
     try:
         files = project_files("pymc")
     except (RequestException, NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
@@ -67,6 +68,8 @@ def project_files(project: str) -> list[DistributionPackage]:
         RequestException, UnsupportedContentTypeError, UnsupportedRepoVersionError: an index cannot be read.
         NoSuchProjectError: none has it.
     """
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple
+
     others = [re.sub(r"^[\w.-]+=", "", entry) for entry in os.environ.get("UV_INDEX", "").split()]
     last = os.environ.get("UV_DEFAULT_INDEX", PYPI_SIMPLE_ENDPOINT)
     for address in others:
