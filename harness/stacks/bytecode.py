@@ -69,8 +69,10 @@ def main() -> None:
     folder, store = map(Path, sys.argv[1:])
     # Compiling warns of escapes in other people's strings.
     warnings.simplefilter("ignore")
-    modules = sorted(folder.rglob("*.py"))
-    sources = [path for path in modules if not {"test", "tests"} & set(path.relative_to(folder).parts[:-1])]
+    sources = []
+    for here, below, names in os.walk(folder):
+        below[:] = sorted(set(below) - {"test", "tests"})
+        sources += [Path(here, name) for name in sorted(names) if name.endswith(".py")]
     with ProcessPoolExecutor() as pool:
         for _ in pool.map(partial(place, store), sources, chunksize=32):
             pass
