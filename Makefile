@@ -12,11 +12,11 @@ bench: setup
 	$(VENV)/bin/bench run --warm $(WARM)
 
 test: setup lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 # What to run while writing: nothing that needs a network, a browser, a sampler or more than a second.
 test-fast: setup
-	$(VENV)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
+	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder \
 		-m "not network and not sampling and not browser and not slow"
 
 lint: setup

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness.paths import CACHE
+from tests import trials
 
 # A job that a shell starts in the background ignores Ctrl-C, and so does all that it starts: what tests
 # interrupt would never end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A thousand processes import the same modules: each would compile them anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # In a job of GitHub Actions, what tests provoke is not to be on its page, nor sent anywhere.
 for _name in [name for name in os.environ if name.startswith("GITHUB_")]:
@@ -34,8 +38,8 @@ def copy_suite(to: Path) -> None:
 
 # The longest first, by their measured duration: workers that take a module each are then left with short ones.
 LONGEST_FIRST = (
-    "test_real_sampling", "test_week", "test_gradient", "test_commits", "test_asv_end_to_end", "test_environments",
-    "test_site_in_browser",
+    "test_week", "test_real_sampling", "test_commits", "test_gradient", "test_sampling_by_numba", "test_asv_end_to_end",
+    "test_environments", "test_site_in_browser",
 )  # fmt: skip
 
 
@@ -58,6 +62,26 @@ def share_bytecode(copy: Path) -> None:
     store.mkdir(parents=True, exist_ok=True)
     (copy / ".asv").mkdir()
     (copy / ".asv/bytecode").symlink_to(store)
+
+
+@pytest.fixture(scope="module")
+def short_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict]:
+    """The n-th trial of a backend in a home, its own by default: the first there is cold, those after it are warm.
+
+    Each is sampled once.
+    """
+    kept: dict[tuple[str, str], list[dict]] = {}
+    homes: dict[str, Path] = {}
+
+    def get(backend: str, n: int, home: str | None = None) -> dict:
+        home = home or backend
+        records = kept.setdefault((backend, home), [])
+        folder = homes.setdefault(home, tmp_path_factory.mktemp("home"))
+        while len(records) <= n:
+            records.append(trials.short_trial(backend, folder))
+        return records[n]
+
+    return get
 
 
 class LocalApi(ThreadingHTTPServer):

@@ -43,7 +43,11 @@ def test_every_model_has_a_numpy_implementation_to_be_checked_against():
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     stack = get_stack("v6.4.0")
-    variables = {**process_environment(stack), "HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT)}
+    # What is promised is what the code says, whatever the C compiler makes of it: a third of the time it takes.
+    variables = {
+        **process_environment(stack), "HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT),
+        "PYTENSOR_FLAGS": "gcc__cxxflags=-O0",
+    }  # fmt: skip
     command = [python(stack_environment(stack)), "-c", EVALUATE, json.dumps(SIZES)]
     answer = subprocess.run(command, cwd=variables["HOME"], env=variables, capture_output=True, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])

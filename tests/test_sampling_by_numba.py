@@ -1,0 +1,66 @@
+"""Real trials of what Numba compiles: the same draws from the same caches, and what the caches save.
+
+Code that Numba has just compiled, and code that it loads from its cache, may round differently.
+"""
+
+import json
+
+import pytest
+
+from tests.trials import COLD, ROOT, WARM, parts_sum_to_the_whole, same_work
+
+pytestmark = pytest.mark.sampling
+
+
+def test_the_same_seed_and_the_same_caches_give_the_same_draws_and_the_same_counts(short_trial):
+    warm, again = short_trial("nutpie-numba", WARM), short_trial("nutpie-numba", WARM + 1)
+    assert warm["kind"] == again["kind"] == "warm"
+    same_work(warm, again)
+
+
+def test_the_same_seed_and_no_caches_give_the_same_draws_and_the_same_counts(short_trial):
+    cold, elsewhere = short_trial("pymc-numba", COLD), short_trial("pymc-numba", COLD, home="another")
+    assert cold["kind"] == elsewhere["kind"] == "cold"
+    same_work(cold, elsewhere)
+
+
+def test_the_default_says_what_it_picked(short_trial):
+    """That it gives the same draws twice is promised by the compound step in test_week, and here by what it picked."""
+    resolved = short_trial("default", 0)["resolved"]
+    assert (resolved["sampler"], resolved["linker"]) == ("nutpie", "numba")
+    assert resolved["fast_run_linker"] == "NumbaLinker"
+    assert resolved["draws"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("backend", "trials"), [("pymc-numba", [COLD]), ("nutpie-numba", [COLD, WARM]), ("default", [COLD])]
+)
+def test_the_parts_of_a_trial_sum_to_the_whole(short_trial, backend, trials):
+    for n in trials:
+        parts_sum_to_the_whole(short_trial(backend, n))
+
+
+@pytest.mark.parametrize("backend", ["pymc-numba", "nutpie-numba"])
+def test_what_is_compiled_is_compiled_before_drawing(short_trial, backend):
+    cold = short_trial(backend, COLD)
+    assert cold["counters"]["compilations"] > 0
+    assert cold["clocks"]["jit_wall_seconds"] > 0.5
+    assert cold["clocks"]["compile_while_drawing_wall_seconds"] < 0.5
+
+
+def test_a_warm_trial_finds_what_the_cold_one_compiled(short_trial):
+    cold, warm = short_trial("nutpie-numba", COLD), short_trial("nutpie-numba", WARM)
+    assert warm["clocks"]["jit_wall_seconds"] < 0.85 * cold["clocks"]["jit_wall_seconds"]
+
+
+def test_a_record_says_where_it_comes_from(short_trial):
+    where = short_trial("nutpie-numba", COLD)["provenance"]
+    assert (where["stack"], where["device"]) == ("v6.4.0", "cpu")
+    assert len(where["lock_sha256"]) == 64
+    lock = {
+        line.split("==")[0]: line.split("==")[1]
+        for line in (ROOT / "stacks/v6.4.0.txt").read_text().splitlines()
+        if "==" in line
+    }
+    assert {**where["packages"], "asv-runner": ""} == {**lock, "asv-runner": ""}
+    assert str(ROOT) not in json.dumps(where)
