@@ -36,8 +36,7 @@ def test_the_parts_of_a_trial_sum_to_the_whole(short_trial, backend):
 def test_compilation_while_drawing_is_seen_where_it_happens(short_trial, backend):
     cold = short_trial(backend, COLD)
     assert cold["counters"]["compilations"] > 0
-    assert cold["clocks"]["jit_wall_seconds"] > 0.5
-    assert cold["clocks"]["compile_while_drawing_wall_seconds"] > 0.5
+    assert cold["clocks"]["compile_while_drawing_wall_seconds"] > 0.2 * cold["clocks"]["jit_wall_seconds"]
 
 
 def test_a_warm_trial_finds_what_the_cold_one_compiled(short_trial):
