@@ -32,7 +32,7 @@ site: setup
 	$(VENV)/bin/asv publish
 
 # What .github/workflows/measure.yml runs. Its inputs come as variables of the environment (BENCH_RELEASES, BENCH_MODELS,
-# BENCH_WARM are read by `bench nightly` itself), and are never part of a command's text.
+# BENCH_WARM are read by `bench nightly` itself), and are never part of a command's text, nor is the name of any file.
 
 nightly-lock: setup
 	$(VENV)/bin/bench nightly lock
@@ -50,7 +50,7 @@ nightly-measure: setup
 	$(VENV)/bin/bench nightly measure "$$STACK" "shard/$$STACK"
 
 nightly-collect: setup
-	$(VENV)/bin/bench nightly collect $(wildcard incoming/*)
+	$(VENV)/bin/bench nightly collect --in incoming
 
 nightly-alerts: setup
 	$(VENV)/bin/bench nightly alerts --repository "$$GITHUB_REPOSITORY" --jobs "$$NEEDS" --log "$$LOG"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,7 +179,32 @@ def test_one_shard_is_unpacked_where_each_of_several_is():
     # The artifact has the stack's folder in it, and is unpacked without another of its own.
     assert '"shard/$$STACK"' in make_targets()["nightly-measure"]
     assert (up["path"], down["path"], down["merge-multiple"]) == ("shard", "incoming", True)
-    assert "$(wildcard incoming/*)" in make_targets()["nightly-collect"]
+    assert "--in incoming" in make_targets()["nightly-collect"]
+
+
+def test_no_shell_sees_the_name_of_a_shard(tmp_path):
+    """Whoever makes an artifact names its folders, and the job that collects them may push."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".ci").mkdir()
+    for name in ("requirements.txt", "pyproject.toml", ".ci/setup", ".venv/.ready"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    bench = tmp_path / ".venv/bin/bench"
+    bench.parent.mkdir()
+    bench.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    bench.chmod(0o755)
+    for name in ("x;echo INJECTED > pwned;#", "$(touch pwned)", "`touch pwned`", "--branch", "a b"):
+        (tmp_path / "incoming" / name).mkdir(parents=True)
+    told = subprocess.run(
+        ["make", "--silent", "nightly-collect"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert told == ["nightly", "collect", "--in", "incoming"]
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("recipe", make_targets().values(), ids=make_targets())
+def test_no_recipe_lets_a_shell_expand_a_name(recipe):
+    assert not re.search(r"\$\((wildcard|shell|foreach)|[*?]|`", recipe)
 
 
 def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():

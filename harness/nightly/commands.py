@@ -165,15 +165,20 @@ def export(
 @app.command("collect")
 def collect_command(
     sources: Annotated[list[Path] | None, typer.Argument(help="Folders of results, one for each shard.")] = None,
+    below: Annotated[
+        Path | None, typer.Option("--in", help="A folder of such folders, whatever they are called.")
+    ] = None,
     branch: Branch = "main",
 ) -> None:
     """Check what shards have measured, and push what is new; what is refused is named, and keeps nothing else away."""
     protocol = inside()["protocol"]
+    # Here and not by a shell, to which a name may be a command. A run without shards has no such folder.
+    sources = [*(sources or []), *(sorted(below.iterdir()) if below and below.is_dir() else [])]
     found = Collected()
 
     def add(folder: Path) -> str:
         nonlocal found
-        found = collect(sources or [], folder / "results", protocol)
+        found = collect(sources, folder / "results", protocol)
         tags = sorted({name.split("/")[2] for name in found.new if name.startswith("records/")})
         return f"Add results of {_names('stack', tags)}"
 
