@@ -18,7 +18,7 @@ from requests import RequestException
 
 from harness.errors import BenchError
 
-# Imported where it is used: it loads a parser of HTML, which is a fifth of what any command takes to begin.
+# Imported where it is used: it loads a parser of HTML, which is a sixth of what any command takes to begin.
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage
 
