@@ -24,20 +24,29 @@ def test_the_same_seed_and_no_caches_give_the_same_draws_and_the_same_counts(sho
     same_work(cold, elsewhere)
 
 
-def test_the_default_says_what_it_picked(short_trial):
+@pytest.fixture(scope="module")
+def default(short_trial):
+    """A trial of the default where what it picks has been compiled already."""
+    assert short_trial("nutpie-numba", COLD)["kind"] == "cold"
+    return short_trial("default", 0, home="nutpie-numba")
+
+
+def test_the_default_says_what_it_picked(default):
     """That it gives the same draws twice is promised by the compound step in test_week, and here by what it picked."""
-    resolved = short_trial("default", 0)["resolved"]
+    resolved = default["resolved"]
     assert (resolved["sampler"], resolved["linker"]) == ("nutpie", "numba")
     assert resolved["fast_run_linker"] == "NumbaLinker"
     assert resolved["draws"] == 1000
 
 
-@pytest.mark.parametrize(
-    ("backend", "trials"), [("pymc-numba", [COLD]), ("nutpie-numba", [COLD, WARM]), ("default", [COLD])]
-)
+@pytest.mark.parametrize(("backend", "trials"), [("pymc-numba", [COLD]), ("nutpie-numba", [COLD, WARM])])
 def test_the_parts_of_a_trial_sum_to_the_whole(short_trial, backend, trials):
     for n in trials:
         parts_sum_to_the_whole(short_trial(backend, n))
+
+
+def test_the_parts_of_the_defaults_trial_sum_to_the_whole(default):
+    parts_sum_to_the_whole(default)
 
 
 @pytest.mark.parametrize("backend", ["pymc-numba", "nutpie-numba"])
