@@ -58,6 +58,20 @@ def test_a_stack_that_has_not_been_measured_is_said_to_be_so():
     assert answer.returncode == 1
     assert len(answer.stderr.splitlines()) == 1
     assert "bench run" in answer.stderr
+    assert "BENCH_MACHINE" not in answer.stderr  # nobody has
+
+
+def test_what_only_another_machine_has_measured_is_said_to_be_there():
+    answer = bench("summary", "v6.4.0", env={"PATH": "/usr/bin:/bin", "BENCH_MACHINE": "no-such-machine"})
+    assert answer.returncode == 1
+    assert "with BENCH_MACHINE=epyc-2cpu." in answer.stderr
+
+
+def test_asv_is_quoted_with_its_error_and_not_with_what_it_said_after_it():
+    said = "· Creating environments\n·· Last error: /x cannot be written.\n·· Failed to build the project.\n\n"
+    assert run.why_it_stopped(said) == "/x cannot be written."
+    assert run.why_it_stopped("· Discovering\n·· Failed to build.\n") == "·· Failed to build."
+    assert run.why_it_stopped("\n") == "it said nothing"
 
 
 def test_the_stacks_are_listed_oldest_first_with_what_samples():

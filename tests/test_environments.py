@@ -226,9 +226,16 @@ def test_a_full_disk_is_one_clear_sentence(offline, monkeypatch):
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_sentence(offline, monkeypatch):
+    (offline / "proc").symlink_to("/proc/self")
+    monkeypatch.setattr(environments, "CACHE", offline / "proc")
+    with pytest.raises(MachineError, match=r"cannot be written \(.*\): free some space or fix its permissions\.$"):
+        stack_environment(parse(lock("1.0")))
+
+
+def test_a_file_in_place_of_a_folder_is_named(offline, monkeypatch):
     (offline / "file").write_text("not a folder")
     monkeypatch.setattr(environments, "CACHE", offline / "file")
-    with pytest.raises(MachineError, match=r"cannot be written \(.*\): free some space or fix its permissions\.$"):
+    with pytest.raises(MachineError, match=r"/file is a file where a folder belongs: move it away"):
         stack_environment(parse(lock("1.0")))
 
 
@@ -478,6 +485,24 @@ def test_asv_does_not_take_an_interrupted_installation_for_a_complete_one(projec
     (environment / environments.MARKER).unlink()
     shutil.rmtree(environment / "lib" / "python3.12" / "site-packages" / "asv_runner")
     assert asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri()).returncode == 0
+    assert results(project) == {"v1.0": 1.0}
+
+
+def test_asv_compiles_what_it_could_not_compile_when_it_installed(project, index):
+    """Otherwise the first process to import a module would compile it, and be measured doing so."""
+    (project / ".asv").mkdir()
+    (project / ".asv/bytecode").write_text("a file where a folder belongs")
+    done = asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri())
+    assert done.returncode == 1
+    assert "/.asv/bytecode is a file where a folder belongs: move it away" in done.stdout
+    assert results(project) == {}
+    assert "v2.0" not in done.stdout
+    (project / ".asv/bytecode").unlink()
+    done = asv(project, "run", "v1.0", UV_DEFAULT_INDEX=index.as_uri())
+    assert done.returncode == 0
+    assert "Installing" not in done.stdout
+    assert list(project.glob(".asv/pycache/*/*.complete"))
+    assert list(project.glob(".asv/bytecode/*/*/*"))
     assert results(project) == {"v1.0": 1.0}
 
 

@@ -113,17 +113,14 @@ class StackEnvironment(Environment, ABC):
         """
         path = Path(self._path)
         with one_sentence():
-            if self._get_installed_commit_hash() == commit_hash and environments.holds(path, self._stack(commit_hash)):
-                self._set_commit_hash(commit_hash)
-                return
-            start = time.perf_counter()
+            installed = self._get_installed_commit_hash() == commit_hash and environments.holds(
+                path, self._stack(commit_hash)
+            )
             try:
-                if commit_hash in self._failed:
-                    # asv asks again for what it could not discover benchmarks with.
-                    raise self._failed[commit_hash]
-                stack = self._prepare(conf, repo, commit_hash)
-                log.info(f"Installing {stack.tag} into {self.name}")
-                self._install(path, stack)
+                if not installed:
+                    self._switch(path, conf, repo, commit_hash)
+                # After the switch, and not of it: an import is measured as a user's second, not as his first.
+                environments.compile_bytecode(path, self._stack(commit_hash))
             except (MachineError, KeyboardInterrupt) as error:
                 # After a `UserError` asv would try the other commits, one after the other.
                 log.error(str(error) or "Interrupted: run the same command again to go on.")
@@ -131,18 +128,24 @@ class StackEnvironment(Environment, ABC):
             except BenchError as error:
                 self._failed[commit_hash] = error
                 log.error(str(error))
-                if not self.ends_when_not_installed:
-                    environments.create(path)
-                    self._set_commit_hash(commit_hash)
-                    return
-                raise util.ProcessError(["uv", "pip", "sync", commit_hash], 1, "", str(error)) from error
-            # These files mark the environment as complete, so nothing may fail or be left to do after them.
-            self.save_info_file(self._path)
-            self._set_installed_commit_hash(commit_hash)
+                if self.ends_when_not_installed:
+                    raise util.ProcessError(["uv", "pip", "sync", commit_hash], 1, "", str(error)) from error
+                environments.create(path)
             self._set_commit_hash(commit_hash)
-            log.info(f"Installed {stack.tag} in {time.perf_counter() - start:.1f} s")
-            # After the switch, and not of it: an import is measured as a user's second, not as his first.
-            environments.compile_bytecode(path, stack)
+
+    def _switch(self, path: Path, conf: Any, repo: Any, commit_hash: str) -> None:
+        """Install the stack of a commit in place of what is there."""
+        if commit_hash in self._failed:
+            # asv asks again for what it could not discover benchmarks with.
+            raise self._failed[commit_hash]
+        start = time.perf_counter()
+        stack = self._prepare(conf, repo, commit_hash)
+        log.info(f"Installing {stack.tag} into {self.name}")
+        self._install(path, stack)
+        # These files mark the environment as complete, so nothing of the switch may fail or be left to do after them.
+        self.save_info_file(self._path)
+        self._set_installed_commit_hash(commit_hash)
+        log.info(f"Installed {stack.tag} in {time.perf_counter() - start:.1f} s")
 
     def run(self, args: list[str], **kwargs: Any) -> Any:
         """Run the environment's Python."""

@@ -26,9 +26,12 @@ def summary_command(
     """Print the summary of what has been measured on this machine."""
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
     if not summarise(machine_name(), [s.tag for s in chosen]):
+        machine = machine_name()
+        have = {path.parent.name for s in chosen for path in (paths.RESULTS / "records").glob(f"*/{s.tag}")} - {machine}
+        others = f", or see what another machine measured with BENCH_MACHINE={min(have)}" if have else ""
         raise BenchError(
-            f"Nothing valid has been measured for {', '.join(s.tag for s in chosen)} on {machine_name()}: "
-            "measure it with `bench run`."
+            f"Nothing valid has been measured for {', '.join(s.tag for s in chosen)} on {machine}: "
+            f"measure it with `bench run`{others}."
         )
 
 

@@ -184,12 +184,18 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: M
             _end(child)
             raise
     if child.returncode not in (0, 2):
-        tail = [line for line in LOG.read_text(errors="replace").splitlines() if line.strip()][-1:]
         raise BenchError(
-            f"asv stopped before {stack.tag} was measured: {' '.join(tail) or 'it said nothing'} "
+            f"asv stopped before {stack.tag} was measured: {why_it_stopped(LOG.read_text(errors='replace'))} "
             f"(All it said is in {LOG.relative_to(ROOT)}.)"
         )
     return inside_trials
+
+
+def why_it_stopped(log: str) -> str:
+    """Return what asv called its last error, or else the last line that it wrote."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    errors = [line.partition("Last error: ")[2] for line in lines if "Last error: " in line]
+    return (errors or lines or ["it said nothing"])[-1]
 
 
 def _end(child: subprocess.Popen) -> None:

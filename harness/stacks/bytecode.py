@@ -2,8 +2,9 @@
 
 Compiling all modules of a stack takes the better part of a minute, and most of them are those of the stack before. So
 what was compiled is kept in STORE by the content of its source, and a file that any environment has had is only written
-again, as Python itself would have written it (below PYTHONPYCACHEPREFIX). Any number of processes may share a store,
-and be killed: a file is there whole or not at all, and a damaged one is compiled anew.
+again, as Python itself would have written it (below PYTHONPYCACHEPREFIX) but for the source's path inside, which each
+import sets. Any number of processes may share a store, and be killed: a file is there whole or not at all, and a
+damaged one is compiled anew.
 
 It runs inside measured environments: it imports nothing beyond the standard library, and nothing of the project.
 """

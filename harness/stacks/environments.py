@@ -321,4 +321,7 @@ def _remove(path: Path) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> MachineError:
     """Return the error of a path that cannot be written."""
+    blocking = next((p for p in (path, *path.parents) if p.is_file()), None)
+    if blocking and isinstance(error, FileExistsError | NotADirectoryError):
+        return MachineError(f"{blocking} is a file where a folder belongs: move it away, and try again.")
     return MachineError(f"{path} cannot be written ({error.strerror}): free some space or fix its permissions.")
