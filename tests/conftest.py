@@ -64,24 +64,30 @@ def share_bytecode(copy: Path) -> None:
     (copy / ".asv/bytecode").symlink_to(store)
 
 
-@pytest.fixture(scope="module")
-def short_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict]:
+class ShortTrials:
     """The n-th trial of a backend in a home, its own by default: the first there is cold, those after it are warm.
 
     Each is sampled once.
     """
-    kept: dict[tuple[str, str], list[dict]] = {}
-    homes: dict[str, Path] = {}
 
-    def get(backend: str, n: int, home: str | None = None) -> dict:
+    def __init__(self, new_folder: Callable[[str], Path]) -> None:
+        self.homes: dict[str, Path] = {}
+        self._new_folder = new_folder
+        self._kept: dict[tuple[str, str], list[dict]] = {}
+
+    def __call__(self, backend: str, n: int, home: str | None = None) -> dict:
         home = home or backend
-        records = kept.setdefault((backend, home), [])
-        folder = homes.setdefault(home, tmp_path_factory.mktemp("home"))
+        records = self._kept.setdefault((backend, home), [])
+        if home not in self.homes:
+            self.homes[home] = self._new_folder("home")
         while len(records) <= n:
-            records.append(trials.short_trial(backend, folder))
+            records.append(trials.short_trial(backend, self.homes[home]))
         return records[n]
 
-    return get
+
+@pytest.fixture(scope="module")
+def short_trial(tmp_path_factory: pytest.TempPathFactory) -> ShortTrials:
+    return ShortTrials(tmp_path_factory.mktemp)
 
 
 class LocalApi(ThreadingHTTPServer):
