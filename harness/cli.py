@@ -6,7 +6,6 @@ Each wing brings its own commands; here they only get their names, in the order 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 
@@ -17,7 +16,7 @@ from harness.errors import BenchError
 from harness.judging import commands as judging
 from harness.measuring import commands as measuring
 from harness.nightly import commands as nightly
-from harness.output import job_page, quoted
+from harness.output import job_page, no_command, quoted
 from harness.stacks import commands as stacks
 
 _HELP = __doc__.splitlines()[0]
@@ -45,8 +44,7 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        # What a workflow's log would take for a command is not at the start of a line.
-        print(re.sub(r"(?m)^::", " ::", f"bench: {error}"), file=sys.stderr)
+        print(no_command(f"bench: {error}"), file=sys.stderr)
         job_page(f"**Failed:** {quoted(str(error))}")
         sys.exit(1)
     except SystemExit as error:
@@ -60,7 +58,7 @@ def main() -> None:
         place = (
             f"{error.filename} cannot be used" if error.filename else "a file could not be written, the others are kept"
         )
-        print(f"bench: {place}: {error.strerror}.", file=sys.stderr)
+        print(no_command(f"bench: {place}: {error.strerror}."), file=sys.stderr)
         job_page(f"**Failed:** {quoted(f'{place}: {error.strerror}.')}")
         sys.exit(1)
 

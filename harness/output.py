@@ -1,7 +1,7 @@
 """What people are shown: on the terminal, in Markdown, and on the page of a running job.
 
 Much of it is text from elsewhere (reasons in records, names of branches, what a tool said). It is shown as it is, so
-that no markup of the terminal's library, no Markdown, no HTML and no mention comes of it.
+that no markup of the terminal's library, no Markdown, no HTML, no mention and no command of a workflow comes of it.
 """
 
 import os
@@ -19,9 +19,18 @@ def plain_console(**options: object) -> Console:
 console = plain_console()
 
 
+# What GitHub's runner takes for a command in a log: `::name::` after any white space of a line, `##[name]` anywhere.
+_COMMAND = re.compile(r"((?:^|[\r\n])\s*:)(?=:)|(##)(?=\[)")
+
+
+def no_command(text: str) -> str:
+    """Text in which a workflow finds no command: a space stands inside what it would take for one."""
+    return _COMMAND.sub(r"\1\2 ", text)
+
+
 def printable(text: str) -> str:
-    """Text without what would steer a terminal: control characters become spaces."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    """One line of text without what would steer a terminal or a workflow: control characters become spaces."""
+    return no_command("".join(c if c.isprintable() else " " for c in text))
 
 
 def minutes(seconds: float) -> str:

@@ -186,7 +186,7 @@ def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, 
 def test_a_sentence_is_never_taken_for_a_command_of_the_workflow(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page"))
     commands._say("::set-output name=a::b\n::error::`x` <b>")
-    assert capsys.readouterr().out == " ::set-output name=a::b ::error::`x` <b>\n"
+    assert capsys.readouterr().out == ": :set-output name=a::b ::error::`x` <b>\n"
     assert (tmp_path / "page").read_text() == "`` ::set-output name=a::b ::error::`x` <b> ``\n\n"
 
 

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from harness.measuring import run
-from harness.output import plain_console, printable
+from harness.output import no_command, plain_console, printable
 from harness.paths import ROOT
 from harness.stacks.locks import get_stack
 from harness.suite import inside
@@ -37,6 +38,32 @@ def test_foreign_text_on_the_terminal_is_the_text(text):
 
 def test_what_would_steer_a_terminal_is_taken_out():
     assert printable("\x1b]0;title\x07\x1b[31mred\r\n") == " ]0;title  [31mred  "
+
+
+def taken_for_a_command(log: str) -> list[str]:
+    """The lines that GitHub's runner takes for a command: it trims them, and looks for `##[` anywhere."""
+    return [line for line in re.split(r"\r\n|\r|\n", log) if line.lstrip().startswith("::") or "##[" in line]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "::error::x", " ::error::x", "\t\u00a0\u3000::error::x", "fine\n  ::add-mask::x", "fine\r::stop-commands::x",
+        "##[error]x", "fine ##[set-env name=x;]y", "###[error]x", "::::error::x", "\x1c::error::x", "::error::##[x]",
+        "fine\n\n \n ::error::x", ":::error::x",
+    ],
+)  # fmt: skip
+def test_no_text_is_taken_for_a_command_of_a_workflow(text):
+    assert taken_for_a_command(text)
+    for safe in (no_command(text), printable(text)):
+        assert taken_for_a_command(safe) == []
+        assert "".join(safe.split()) == "".join(text.split()), "nothing of it is lost"
+        assert no_command(safe) == safe
+
+
+@pytest.mark.parametrize("text", ["tests/x.py::test_y", "a ## [b]", "std::vector", "#[derive]", "see :: there"])
+def test_text_that_is_no_command_is_left_as_it_is(text):
+    assert no_command(text) == text
 
 
 def test_every_console_of_the_harness_is_that_of_output():

@@ -9,6 +9,7 @@ import csv
 import hashlib
 import html.parser
 import io
+import itertools
 import json
 import os
 import re
@@ -67,6 +68,7 @@ def good(tmp_path_factory) -> Published:
 
 
 ODD_NAMES = ("../../escape", "a b", "<img>", "x/y", "..", "")
+FORMULAS = ("=HYPERLINK(2)", "+1", "-1", "@x", " =1")
 UNREADABLE = {"pymc-numba": "[{", "pymc-jax": '[{"schema": 9, "kind": "cold"}]', "nutpie-jax": ""}
 NO_MACHINES = ("a#b", "50%", "what?", "a b")
 
@@ -96,6 +98,9 @@ def spoiled(tmp_path_factory) -> Published:
     make.write_records(results, "v9.9.9", make.example_for(NEW, "pymc-c", PROTOCOL))
     for name in NO_MACHINES:
         make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), name)
+    formulas = itertools.cycle(FORMULAS)
+    for path in sorted((results / "records/box/v6.3.2").glob("*.json")):
+        rewrite(path, lambda r: r["provenance"].update(cpu_model=next(formulas)))
     # Results without records, records without results, and what is beside them
     shutil.rmtree(results / "records/box/v6.2.0")
     (results / "asv/box" / f"{make.recorded_hashes()['v6.3.2'][:8]}-stack-py3.12.json").unlink()
@@ -351,7 +356,12 @@ def test_a_sweep_of_other_estimands_than_measured_spoils_nothing(spoiled):
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_quoted_in_the_csv(spoiled):
-    assert "'=HYPERLINK(1)" in (spoiled.site / "data/measurements.csv").read_text()
+    """Whatever cell it is in; what a spreadsheet is to take for a number is left one."""
+    lines = list(csv.DictReader(io.StringIO((spoiled.site / "data/measurements.csv").read_text())))
+    assert "'=HYPERLINK(1)" in {line["reason"] for line in lines}
+    assert {f"'{formula}" for formula in FORMULAS} <= {line["cpu_model"] for line in lines}
+    assert not any(cell.lstrip()[:1] in {*"=+-@"} for line in lines for cell in line.values() if cell)
+    assert all(float(line["setup_seconds"]) > 0 for line in lines if line["setup_seconds"])
 
 
 def test_a_stack_that_is_not_in_the_timeline_is_named(spoiled):

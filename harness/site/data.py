@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,19 +41,22 @@ def rows(content: MachineResults) -> Iterable[dict]:
 def write(content: MachineResults, folder: Path) -> None:
     """Write all trials of a machine into `folder`, as one table and as JSON."""
     lines = list(rows(content))
-    # A spreadsheet would take some texts for formulas.
-    shown = [{**line, "reason": _no_formula(line["reason"])} for line in lines]
     table = io.StringIO()
     writer = csv.DictWriter(table, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(shown)
+    writer.writerows({name: _no_formula(value) for name, value in line.items()} for line in lines)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "measurements.csv").write_text(table.getvalue(), encoding="utf-8")
     (folder / "measurements.json").write_text(json.dumps(lines, indent=0) + "\n", encoding="utf-8")
 
 
-def _no_formula(text: str | None) -> str | None:
-    return f"'{text}" if text and text[0] in "=+-@" else text
+# What OWASP's "CSV Injection" names, after any white space.
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+
+
+def _no_formula(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula; what is a number stays one."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def copy_sweeps(contents: Sequence[MachineResults], sweeps: Path, folder: Path) -> None:
