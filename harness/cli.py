@@ -16,7 +16,7 @@ from harness.errors import BenchError
 from harness.judging import commands as judging
 from harness.measuring import commands as measuring
 from harness.nightly import commands as nightly
-from harness.output import job_page, no_command, quoted
+from harness.output import job_page, printable, quoted
 from harness.stacks import commands as stacks
 
 _HELP = __doc__.splitlines()[0]
@@ -44,7 +44,7 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        print(no_command(f"bench: {error}"), file=sys.stderr)
+        print(printable(f"bench: {error}"), file=sys.stderr)
         job_page(f"**Failed:** {quoted(str(error))}")
         sys.exit(1)
     except SystemExit as error:
@@ -58,7 +58,7 @@ def main() -> None:
         place = (
             f"{error.filename} cannot be used" if error.filename else "a file could not be written, the others are kept"
         )
-        print(no_command(f"bench: {place}: {error.strerror}."), file=sys.stderr)
+        print(printable(f"bench: {place}: {error.strerror}."), file=sys.stderr)
         job_page(f"**Failed:** {quoted(f'{place}: {error.strerror}.')}")
         sys.exit(1)
 

@@ -186,7 +186,7 @@ def test_a_command_that_fails_in_a_job_says_so_on_its_page(tmp_path, monkeypatch
     [
         (SystemExit(2), 2, "the log says what"),
         (OSError(28, "No space left on device", "x/y"), 1, "x/y cannot be used: No space left"),
-        (BenchError("A name:\n \t::error::injected ##[error]too"), 1, "::error::injected"),
+        (BenchError("A name:\n \t::error::injected ##[error]too \x1b[2J"), 1, "::error::injected"),
     ],
 )
 def test_whatever_ends_a_command_is_on_the_page_of_its_job(tmp_path, monkeypatch, capsys, raised, code, said):
@@ -204,6 +204,7 @@ def test_whatever_ends_a_command_is_on_the_page_of_its_job(tmp_path, monkeypatch
     log = capsys.readouterr().err
     assert "##[" not in log
     assert not any(line.lstrip().startswith("::") for line in log.splitlines())
+    assert "\x1b" not in log
 
 
 def test_chosen_backends_are_measured_and_an_unknown_one_is_named(description):

@@ -20,7 +20,7 @@ from harness.measuring import run
 from harness.nightly import alerts, report
 from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
-from harness.output import console, job_page, no_command, quoted
+from harness.output import console, job_page, printable, quoted
 from harness.paths import ROOT
 from harness.results import store
 from harness.results.collecting import Collected, collect
@@ -301,5 +301,5 @@ def _failed(jobs: str) -> list[str]:
 def _say(sentence: str) -> None:
     """One line in the log and on the job's page."""
     flat = " ".join(sentence.split())
-    print(no_command(flat), flush=True)
+    print(printable(flat), flush=True)
     job_page(quoted(flat))
