@@ -25,14 +25,37 @@ NAMED_EXCEPTIONS = {
 }
 
 
-def _imports(path: Path) -> set[str]:
+def _named(path: Path) -> set[str]:
+    """All that a file imports, at its top or anywhere in it, by whatever way of importing."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module.partition(".")[0])
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = path.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            found |= {f"{module}.{alias.name}" for alias in node.names} | {module}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
     return found
+
+
+def _imports(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in _named(path)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from harness import nightly", "import harness.nightly", "from harness.nightly import app",
+        "import importlib; importlib.import_module('harness.nightly')", "__import__('harness.nightly')",
+        "def f():\n    from harness.nightly import alerts", "if TYPE_CHECKING:\n    import harness.nightly.alerts",
+    ],
+)  # fmt: skip
+def test_no_way_of_importing_is_overlooked(tmp_path, line):
+    (tmp_path / "module.py").write_text(line)
+    assert _imports(tmp_path / "module.py") - {"importlib"} == {"harness"}
+    assert {_floor(name) for name in _imported(tmp_path / "module.py", _harness()) if "." in name} == {1}
 
 
 @pytest.mark.parametrize("folder", ALLOWED)
@@ -76,18 +99,8 @@ def _harness() -> dict[str, Path]:
 
 
 def _imported(path: Path, modules: dict[str, Path]) -> set[str]:
-    """The harness's modules that a file imports, at its top or anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-        else:
-            continue
-        found |= names & modules.keys()
-    return {name for name in found if modules[name].name != "__init__.py"}
+    """The harness's modules and wings that a file imports."""
+    return _named(path) & modules.keys()
 
 
 def _floor(module: str) -> int:
@@ -98,6 +111,10 @@ def test_every_module_of_the_harness_is_on_a_floor():
     assert {name.split(".")[1] for name in _harness() if "." in name} == set(FLOORS)
 
 
+def test_the_project_itself_imports_nothing():
+    assert not _named(ROOT / "harness/__init__.py")
+
+
 def test_imports_run_downward_from_wing_to_wing():
     modules = _harness()
     upward = {
@@ -105,14 +122,16 @@ def test_imports_run_downward_from_wing_to_wing():
         for name, path in modules.items()
         if "." in name
         for other in _imported(path, modules)
-        if _floor(other) < _floor(name)
+        if "." in other and _floor(other) < _floor(name)
     }
     assert not upward
 
 
 def test_no_modules_import_each_other_in_a_circle():
     modules = _harness()
-    graph = {name: _imported(path, modules) for name, path in modules.items()}
+    # A wing's own file is loaded with each of its modules, and lists its commands.
+    alone = {name for name, path in modules.items() if path.name != "__init__.py"}
+    graph = {name: _imported(modules[name], modules) & alone for name in alone}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
