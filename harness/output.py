@@ -20,17 +20,15 @@ console = plain_console()
 
 
 # What GitHub's runner takes for a command in a log: `::name::` after any white space of a line, `##[name]` anywhere.
-_COMMAND = re.compile(r"((?:^|[\r\n])\s*:)(?=:)|(##)(?=\[)")
-
-
-def no_command(text: str) -> str:
-    """Text in which a workflow finds no command: a space stands inside what it would take for one."""
-    return _COMMAND.sub(r"\1\2 ", text)
+_COMMAND = re.compile(r"^\s*:(?=:)|##(?=\[)")
 
 
 def printable(text: str) -> str:
-    """One line of text without what would steer a terminal or a workflow: control characters become spaces."""
-    return no_command("".join(c if c.isprintable() else " " for c in text))
+    """One line of text that steers neither a terminal nor a workflow.
+
+    Control characters become spaces, and a space stands inside what a workflow would take for a command.
+    """
+    return _COMMAND.sub(r"\g<0> ", "".join(c if c.isprintable() else " " for c in text))
 
 
 def minutes(seconds: float) -> str:

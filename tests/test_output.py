@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from harness.measuring import run
-from harness.output import no_command, plain_console, printable
+from harness.output import plain_console, printable
 from harness.paths import ROOT
 from harness.stacks.locks import get_stack
 from harness.suite import inside
@@ -55,15 +55,15 @@ def taken_for_a_command(log: str) -> list[str]:
 )  # fmt: skip
 def test_no_text_is_taken_for_a_command_of_a_workflow(text):
     assert taken_for_a_command(text)
-    for safe in (no_command(text), printable(text)):
-        assert taken_for_a_command(safe) == []
-        assert "".join(safe.split()) == "".join(text.split()), "nothing of it is lost"
-        assert no_command(safe) == safe
+    safe = printable(text)
+    assert taken_for_a_command(safe) == []
+    assert "".join(safe.split()) == "".join(text.split()), "nothing of it is lost"
+    assert printable(safe) == safe
 
 
 @pytest.mark.parametrize("text", ["tests/x.py::test_y", "a ## [b]", "std::vector", "#[derive]", "see :: there"])
 def test_text_that_is_no_command_is_left_as_it_is(text):
-    assert no_command(text) == text
+    assert printable(text) == text
 
 
 def test_every_console_of_the_harness_is_that_of_output():
