@@ -5,69 +5,72 @@ VENV := .venv
 READY := $(VENV)/.ready
 WARM ?= 1
 
-.PHONY: bench test test-fast lint check site setup clean report \
+.PHONY: help bench test test-fast lint check site setup clean report \
 	nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
 
-bench: setup
+bench: setup ## measure the two newest releases, compare them, publish the site, print a summary
 	$(VENV)/bin/bench run --warm $(WARM)
 
-test: setup lint
+test: setup lint ## ruff and all tests
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 # What to run while writing: nothing that needs a network, a browser, a sampler or more than a second.
-test-fast: setup
+test-fast: setup ## the tests that take no network, browser or sampling
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder \
 		-m "not network and not sampling and not browser and not slow"
 
-lint: setup
+lint: setup ## the code, by ruff
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 
-check: setup
+check: setup ## the list of benchmarks, and the workflows, by zizmor and actionlint
 	$(VENV)/bin/bench check
 	$(VENV)/bin/zizmor --quiet --offline --no-progress --persona pedantic .github
 	$(VENV)/bin/actionlint
 
-site: setup
+site: setup ## write the site from the results, into html/
 	$(VENV)/bin/asv publish
 
 # What .github/workflows/measure.yml runs. Its inputs come as variables of the environment (BENCH_RELEASES, BENCH_MODELS,
 # BENCH_WARM are read by `bench nightly` itself), and are never part of a command's text, nor is the name of any file.
 
-nightly-lock: setup
+nightly-lock: setup ## lock the releases that are new
 	$(VENV)/bin/bench nightly lock
 
-nightly-plan: setup
+nightly-plan: setup ## say which stacks are to be measured
 	$(VENV)/bin/bench nightly plan
 
 # On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
-nightly-clean:
+nightly-clean: ## delete what was measured and not kept (self-hosted runners)
 	rm -rf shard incoming
 	git clean -ffdq results
 	git checkout --quiet -- results
 
-nightly-measure: setup
+nightly-measure: setup ## measure the stack that $STACK names, into shard/
 	$(VENV)/bin/bench nightly measure "$$STACK" "shard/$$STACK"
 
-nightly-collect: setup
+nightly-collect: setup ## check what is in incoming/ and push what is new
 	$(VENV)/bin/bench nightly collect --in incoming
 
-nightly-alerts: setup
+nightly-alerts: setup ## open, update and close the issues of the alerts
 	$(VENV)/bin/bench nightly alerts --repository "$$GITHUB_REPOSITORY" --jobs "$$NEEDS" --log "$$LOG"
 
 # Asks whether the site can be deployed, so that a missing setting is a sentence.
-nightly-pages: setup
+nightly-pages: setup ## ask GitHub whether the site can be deployed
 	$(VENV)/bin/bench nightly pages
 
 # What .github/workflows/report.yml runs.
-report: setup
+report: setup ## comment on a pull request with what it measured
 	$(VENV)/bin/bench report
 
-setup: $(READY)
+setup: $(READY) ## install the tools into .venv
 
 $(READY): requirements.txt pyproject.toml .ci/setup
 	@bash .ci/setup $(VENV)
 	@touch $@
 
-clean:
+clean: ## delete the tools, the environments and the site; no result
 	rm -rf $(VENV) .asv html
+
+help: ## print this list
+	@sed -nE 's/^([a-z-]+):.+## (.+)/\1\t\2/p' Makefile | expand -t 17

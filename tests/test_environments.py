@@ -239,6 +239,22 @@ def test_a_file_in_place_of_a_folder_is_named(offline, monkeypatch):
         stack_environment(parse(lock("1.0")))
 
 
+@pytest.mark.parametrize(
+    ("blocked", "what"),
+    [("pycache", "file"), ("bytecode", "file"), ("bytecode/lock", "folder"), ("stacks/NAME/stack.sha256", "folder")],
+)
+def test_what_lies_where_the_suite_writes_is_named_for_what_it_is(offline, blocked, what):
+    stack = parse(lock("1.0"))
+    environment = stack_environment(stack)
+    path = environments.CACHE / blocked.replace("NAME", environment.name)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("") if what == "file" else path.mkdir()
+    other = {"file": "folder", "folder": "file"}[what]
+    with pytest.raises(MachineError, match=rf"^{path} is a {what} where a {other} belongs: move it away, and try"):
+        environments.compile_bytecode(stack_environment(stack), stack)
+
+
 def test_without_python_3_12_there_is_one_clear_sentence(offline, monkeypatch):
     monkeypatch.setattr(environments.sys, "base_prefix", str(offline))
     missing = subprocess.CompletedProcess([], 2, "", "error: No interpreter found for Python 3.12")
@@ -283,6 +299,65 @@ def test_byte_code_is_compiled_once_outside_the_environment(offline):
     install(path, stack)
     subprocess.run([python(path), "-c", "import pymc"], env=process_environment(stack), check=True)
     assert compiled.stat().st_mtime_ns == before
+
+
+DAMAGES = {
+    "gone": Path.unlink,
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "another": lambda path: path.write_bytes(b"pymc = 1"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_byte_code_that_is_not_as_it_was_left_is_put_there_again(offline, damage):
+    stack = parse(lock("1.0"))
+    path = stack_environment(stack)
+    environments.compile_bytecode(path, stack)
+    (compiled,) = (offline / ".asv" / "pycache").rglob("pymc/__init__.*.pyc")
+    whole = compiled.read_bytes()
+    damage(compiled)
+    environments.compile_bytecode(path, stack)
+    assert compiled.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_an_environment_that_is_not_as_it_was_installed_is_made_anew(offline, damage):
+    """What is missing would be taken for a fault of PyMC."""
+    stack = parse(lock("1.0"))
+    (module,) = stack_environment(stack).rglob("pymc/__init__.py")
+    whole = module.read_bytes()
+    module.unlink()  # it may be a link into uv's cache
+    module.write_bytes(whole)
+    damage(module)
+    assert not holds(environments.CACHE / "stacks" / module.parents[4].name, stack)
+    stack_environment(stack)
+    assert module.read_bytes() == whole
+
+
+def test_a_module_that_nobody_installed_is_no_part_of_an_environment(offline):
+    stack = parse(lock("1.0"))
+    path = stack_environment(stack)
+    stray = next(path.glob("lib/python3.12/site-packages")) / "jax.py"
+    stray.write_text("")
+    stack_environment(stack)
+    assert not stray.exists()
+
+
+def test_what_python_leaves_in_an_environment_does_not_make_it_another(offline):
+    stack = parse(lock("1.0"))
+    path = stack_environment(stack)
+    subprocess.run([python(path), "-c", "import pymc"], env={"PATH": os.environ["PATH"]}, check=True)
+    assert list(path.rglob("*.pyc"))
+    assert holds(path, stack)
+
+
+def test_what_a_killed_compilation_left_half_written_is_removed(offline):
+    half_written = offline / ".asv" / "bytecode" / "cpython-312-cb0d0d0a" / "ab" / "abcd.4711"
+    half_written.parent.mkdir(parents=True)
+    half_written.write_bytes(b"half")
+    stack = parse(lock("1.0"))
+    environments.compile_bytecode(stack_environment(stack), stack)
+    assert not half_written.exists()
 
 
 @pytest.fixture

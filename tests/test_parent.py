@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 LATE
 from harness.measuring.parent import end_with_parent
-other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=PLACE)
 try:
     end_with_parent()
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=PLACE)
     Path(PLACE, "ready").touch()
     WAIT
 except KeyboardInterrupt:
@@ -79,6 +79,7 @@ def test_it_ends_also_where_the_shell_had_it_ignore_interrupts(tmp_path):
         assert appears(tmp_path / "ready")
         parent.kill()
     assert appears(tmp_path / "interrupted", 5)
+    assert ends(tmp_path)
 
 
 def test_a_parent_that_is_gone_before_it_could_be_watched_is_noticed(tmp_path):
