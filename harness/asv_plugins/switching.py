@@ -7,7 +7,6 @@ of the timeline, in turn and in one run, with warm package caches: asv's own vir
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -75,45 +74,36 @@ def measure(old: locks.Stack, new: locks.Stack, rounds: int) -> float:
             environment.create()
             for stack in (new, old):
                 environment.install_project(conf, repo, commits[stack.tag])
-                _import(environment, stack, scratch, fresh=False)
+                _import(environment, stack, scratch)
 
         seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
         for turn in range(2 * rounds):
             was, now = (old, new) if turn % 2 == 0 else (new, old)
             for side, environment in sides.items():
                 switch = _timed(lambda e=environment, s=now: e.install_project(conf, repo, commits[s.tag]))
-                first = _import(environment, now, scratch, fresh=True)
-                again = _import(environment, now, scratch, fresh=False)
+                imports = _timed(lambda e=environment, s=now: _import(e, s, scratch))
                 print(
-                    f"{was.tag} -> {now.tag}  {side:<17} switch {switch:6.2f} s   "
-                    f"first import {first:5.2f} s   next import {again:5.2f} s",
-                    flush=True,
+                    f"{was.tag} -> {now.tag}  {side:<17} switch {switch:6.2f} s   import {imports:5.2f} s", flush=True
                 )
-                for what, value in (("switch", switch), ("first", switch + first), ("later", switch + again)):
-                    seconds[side, what].append(value)
+                seconds[side, "the switch alone"].append(switch)
+                seconds[side, "the switch and an import"].append(switch + imports)
     return _report({key: statistics.median(values) for key, values in seconds.items()})
 
 
 def _report(median: dict[tuple[str, str], float]) -> float:
     """Print the medians and their ratios, and return the ratio of the switch alone."""
-    rows = {
-        "switch": "the switch alone",
-        "first": "the switch and the first import ever of that stack",
-        "later": "the switch and an import, of a stack that was used before",
-    }
     ratios = {}
-    for what, label in rows.items():
-        # pip has compiled what it installed, and uninstalls its byte code: for it, every time is the first.
-        pip = median["virtualenv + pip", "first"] if what == "later" else median["virtualenv + pip", what]
-        ours = median["stack", what]
+    for what in ("the switch alone", "the switch and an import"):
+        pip, ours = median["virtualenv + pip", what], median["stack", what]
         ratios[what] = pip / ours
-        print(f"{label:<58} {pip:6.2f} s / {ours:5.2f} s = {ratios[what]:5.1f}")
+        print(f"{what:<24} {pip:6.2f} s / {ours:5.2f} s = {ratios[what]:5.1f}")
     print(
-        "pip compiles every module to byte code while it installs. A stack is not compiled when it is installed, but "
-        "by its first import, once for all: its byte code is kept through switches."
+        "Both leave byte code behind. pip compiles every module that it installs, each time; a stack's is compiled "
+        "when it is installed for the first time, and kept."
     )
-    print(f"Switching is {ratios['switch']:.0f} times faster than asv's virtualenv and pip (target: {TARGET}).")
-    return ratios["switch"]
+    ratio = ratios["the switch alone"]
+    print(f"Switching is {ratio:.0f} times faster than asv's virtualenv and pip (target: {TARGET}).")
+    return ratio
 
 
 def _configuration(timeline: Path, scratch: Path) -> Config:
@@ -130,20 +120,20 @@ def _configuration(timeline: Path, scratch: Path) -> Config:
     )
 
 
-def _import(environment: Environment, stack: locks.Stack, scratch: Path, fresh: bool) -> float:
-    """Return the seconds of importing a stack; `fresh` if it is to have no kept byte code."""
+def _import(environment: Environment, stack: locks.Stack, scratch: Path) -> None:
+    """Import a stack as a trial would.
+
+    Raises:
+        BenchError: it cannot be imported.
+    """
     home = scratch / f"home-{stack.tag}"
     home.mkdir(exist_ok=True)
     variables = environments.process_environment(stack) | {"HOME": str(home)}
     if isinstance(environment, Virtualenv):
         del variables["PYTHONPYCACHEPREFIX"]
-    else:
-        variables["PYTHONPYCACHEPREFIX"] = str(scratch / "pycache")
-        if fresh:
-            shutil.rmtree(scratch / "pycache", ignore_errors=True)
-    program = environments.python(Path(environment._path))
     try:
-        return _timed(lambda: subprocess.run([program, "-c", IMPORT], env=variables, cwd=home, check=True))
+        program = environments.python(Path(environment._path))
+        subprocess.run([program, "-c", IMPORT], env=variables, cwd=home, check=True)
     except subprocess.CalledProcessError as error:
         raise BenchError(f"The packages of {stack.tag} cannot be imported: choose another stack.") from error
 
