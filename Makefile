@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WARM ?= 1
 
 .PHONY: help bench test test-fast lint check site setup clean report \
-	nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
+	nightly-resolve nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
 
 bench: setup ## measure the two newest releases, compare them, publish the site, print a summary
 	$(VENV)/bin/bench run --warm $(WARM)
@@ -34,15 +34,18 @@ site: setup ## write the site from the results, into html/
 # What .github/workflows/measure.yml runs. Its inputs come as variables of the environment (BENCH_RELEASES, BENCH_MODELS,
 # BENCH_WARM are read by `bench nightly` itself), and are never part of a command's text, nor is the name of any file.
 
-nightly-lock: setup ## lock the releases that are new
-	$(VENV)/bin/bench nightly lock
+nightly-resolve: setup ## resolve the releases that are new, into proposal/
+	$(VENV)/bin/bench nightly resolve proposal
+
+nightly-lock: setup ## check the locks in proposal/ and push them
+	$(VENV)/bin/bench nightly lock proposal
 
 nightly-plan: setup ## say which stacks are to be measured
 	$(VENV)/bin/bench nightly plan
 
 # On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
 nightly-clean: ## delete what was measured and not kept (self-hosted runners)
-	rm -rf shard incoming
+	rm -rf shard incoming proposal
 	git clean -ffdq results
 	git checkout --quiet -- results
 

@@ -6,12 +6,17 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from harness.paths import CACHE
+from harness.stacks import proposals
+from harness.stacks.locks import load_stacks
+from harness.stacks.releases import Release
 from tests import trials
 
 # A job that a shell starts in the background ignores Ctrl-C, and so does all that it starts: what tests
@@ -148,3 +153,17 @@ def api() -> Iterator[LocalApi]:
 def storage() -> Iterator[LocalApi]:
     """Another one, where GitHub keeps artifacts."""
     yield from _serving()
+
+
+@pytest.fixture
+def index_of_locks(monkeypatch) -> dict[str, dict[Version, datetime]]:
+    """An index that has what the locks have, each version since the year 2000."""
+    stacks = load_stacks()
+    has: dict[str, dict[Version, datetime]] = {}
+    for stack in stacks:
+        for name, version in stack.packages.items():
+            has.setdefault(name, {})[Version(version)] = datetime(2000, 1, 1, tzinfo=UTC)
+    releases = [Release(s.version, s.date) for s in stacks if not s.is_snapshot]
+    monkeypatch.setattr(proposals, "pymc_releases", lambda: releases)
+    monkeypatch.setattr(proposals, "_uploads", lambda name: has.get(name, {}))
+    return has

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from asv import util
 
-from harness.stacks.locks import Stack, recorded_hashes
+from harness.results.asv_files import COLUMNS
+from harness.stacks.locks import Stack, get_stack, recorded_hashes
 from harness.suite import inside
 
 EXAMPLES = Path(__file__).with_name("records") / "v6.4.0"
 MACHINE = "box"
+BENCHMARKS = Path(__file__).parents[1] / "results/asv/benchmarks.json"
 ASV_PAGES = Path(util.__file__).with_name("www")
 
 
@@ -100,17 +102,11 @@ def write_asv(folder: Path, kept: Mapping[str, Mapping], machine: str = MACHINE)
         "Sampling.track_gradients_per_effective_draw": lambda t: t["counters"]["gradients_drawing"] / 250,
         "Sampling.track_peak_memory": lambda t: t["peak_memory_mib"],
     }
-    benchmarks = {}
-    for model, about in description["models"].items():
-        parameters = [[repr(b) for b in description["backends"]], [str(n) for n in about["sizes"]]]
-        for metric in metrics:
-            name = f"{model}.{metric}"
-            benchmarks[name] = {
-                "name": name, "code": "", "params": parameters, "param_names": ["backend", "n"], "type": "track",
-                "unit": "seconds", "version": str(description["protocol"]), "timeout": 60,
-            }  # fmt: skip
-    (folder / "asv" / "benchmarks.json").write_text(json.dumps({**benchmarks, "version": 2}))
-    columns = ["result", "params", "version", "started_at", "duration"]
+    shutil.copy(BENCHMARKS, folder / "asv" / "benchmarks.json")
+    listed = json.loads(BENCHMARKS.read_text())
+    benchmarks = {
+        f"{model}.{metric}": listed[f"{model}.{metric}"] for model in description["models"] for metric in metrics
+    }
     for tag, cells in kept.items():
         commit, results = recorded_hashes()[tag], {}
         for name, benchmark in benchmarks.items():
@@ -124,9 +120,9 @@ def write_asv(folder: Path, kept: Mapping[str, Mapping], machine: str = MACHINE)
             if any(v is not None for v in values):
                 results[name] = [values, benchmark["params"], benchmark["version"], 1795404363894, 1.0]
         document = {
-            "commit_hash": commit, "env_name": "stack-py3.12", "date": 1793551962000, "params": facts, "python": "3.12",
-            "requirements": {}, "env_vars": {}, "result_columns": columns, "results": results, "durations": {},
-            "version": 2,
+            "commit_hash": commit, "env_name": "stack-py3.12", "date": int(get_stack(tag).date.timestamp() * 1000),
+            "params": {**facts, "python": "3.12"}, "python": "3.12", "requirements": {}, "env_vars": {},
+            "result_columns": list(COLUMNS), "results": results, "durations": {}, "version": 2,
         }  # fmt: skip
         (asv / f"{commit[:8]}-stack-py3.12.json").write_text(json.dumps(document))
 

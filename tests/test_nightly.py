@@ -22,6 +22,7 @@ from harness.stacks import locks, timeline, updating
 from harness.suite import inside
 from tests import site_results as make
 from tests.conftest import copy_suite
+from tests.test_proposals import propose
 
 CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
 
@@ -107,32 +108,103 @@ def planned(runner: Path) -> list[str]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("unsolved", [[], ["PyMC 6.4.1 has no solution."]])
-def test_what_is_locked_tonight_is_planned_tonight(runner, monkeypatch, unsolved):
-    def update(folder, **_options):
-        put_on_record("v6.4.0", folder)
-        return [locks.get_stack("v6.4.0")], unsolved
+@pytest.fixture
+def proposal(tmp_path, index_of_locks) -> Path:
+    """What `resolve` hands on of PyMC 6.4.0."""
+    propose(tmp_path / "proposal", "v6.4.0")
+    return tmp_path / "proposal"
 
-    monkeypatch.setattr(updating, "update", update)
+
+def test_what_is_locked_tonight_is_planned_tonight(runner, proposal):
     assert planned(runner) == ["v6.3.2"]
-    done = CliRunner().invoke(app, ["nightly", "lock"])
-    assert str(done.exception or "") == " ".join(unsolved), done.output
+    done = CliRunner().invoke(app, ["nightly", "lock", str(proposal)])
+    assert done.exit_code == 0, done.output
+    assert "to main: v6.4.0." in done.output
     assert planned(runner) == ["v6.4.0", "v6.3.2"]
+    done = CliRunner().invoke(app, ["nightly", "lock", str(proposal)])
+    assert (done.exit_code, done.output) == (0, "No new stack.\n")
 
 
-def test_a_checkout_that_cannot_have_the_new_locks_says_so(runner, monkeypatch):
-    def update(folder, **_options):
-        put_on_record("v6.4.0", folder)
-        return [locks.get_stack("v6.4.0")], []
+def test_without_a_proposal_nothing_is_locked(runner, tmp_path):
+    done = CliRunner().invoke(app, ["nightly", "lock", str(tmp_path / "nothing")])
+    assert (done.exit_code, done.output) == (0, "No new stack.\n")
 
-    monkeypatch.setattr(updating, "update", update)
+
+def test_a_proposal_that_is_refused_changes_nothing(runner, proposal):
+    (proposal / "v9.9.9.txt").write_text("evil==1\n")
+    done = CliRunner().invoke(app, ["nightly", "lock", str(proposal)])
+    assert "The proposed v9.9.9.txt is refused" in str(done.exception)
+    assert planned(runner) == ["v6.3.2"]
+
+
+def test_a_checkout_that_cannot_have_the_new_locks_says_so(runner, proposal):
     (runner / "stacks/imports.json").write_text("{}")
-    done = CliRunner().invoke(app, ["nightly", "lock"])
+    done = CliRunner().invoke(app, ["nightly", "lock", str(proposal)])
     assert done.exit_code == 0, done.output
     assert (
         "This checkout is left as it is (Your local changes to the following files would be overwritten" in done.output
     )
     assert (runner / "stacks/imports.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("unsolved", [[], ["PyMC 6.4.1 has no solution."]])
+def test_what_is_resolved_is_handed_on_and_what_has_no_solution_is_told(tmp_path, monkeypatch, unsolved):
+    def update(folder, **_options):
+        shutil.rmtree(folder)
+        put_on_record("v6.3.2", folder)
+        put_on_record("v6.4.0", folder)
+        return [locks.get_stack("v6.4.0")], unsolved
+
+    monkeypatch.setattr(updating, "update", update)
+    done = CliRunner().invoke(app, ["nightly", "resolve", str(tmp_path / "to")])
+    assert str(done.exception or "") == " ".join(unsolved), done.output
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"v6.4.0.txt", "imports.json"}
+    assert (tmp_path / "to/v6.4.0.txt").read_text() == locks.get_stack("v6.4.0").text
+    assert json.loads((tmp_path / "to/imports.json").read_text()) == {"v6.4.0": {}}
+
+
+# Which shards there are.
+
+
+def shards(below: Path, *tags: str) -> tuple[dict[str, set[str]], list[str]]:
+    task = commands.Task("box", {tag: locks.get_stack(tag) for tag in tags}, frozenset(), 4)
+    found, strange = commands._shards(below, task)
+    return {str(shard.folder.relative_to(below)): set(shard.task.stacks) for shard in found}, strange
+
+
+def folders(below: Path, *names: str) -> Path:
+    for name in names:
+        (below / name).mkdir(parents=True)
+    return below
+
+
+def test_a_shard_is_bound_to_the_stack_that_its_artifact_was_of(tmp_path):
+    both = folders(tmp_path, "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2")
+    assert shards(both, "v6.4.0", "v6.3.2") == (
+        {"results-v6.3.2/v6.3.2": {"v6.3.2"}, "results-v6.4.0/v6.4.0": {"v6.4.0"}}, [],
+    )  # fmt: skip
+    folders(tmp_path, "results-v6.4.0/v6.3.2")
+    found, (strange,) = shards(both, "v6.4.0", "v6.3.2")
+    assert found.keys() == {"results-v6.3.2/v6.3.2", "results-v6.4.0/v6.4.0"}
+    assert strange == "v6.3.2 in results-v6.4.0 is no planned stack"
+
+
+def test_the_only_artifact_of_a_run_may_be_unpacked_without_a_folder_of_its_own(tmp_path):
+    assert shards(folders(tmp_path, "v6.4.0"), "v6.4.0", "v6.3.2") == ({"v6.4.0": {"v6.4.0"}}, [])
+    found, strange = shards(folders(tmp_path, "v6.3.2"), "v6.4.0", "v6.3.2")
+    assert found == {}
+    assert strange == [f"{tag} came in the same artifact as another stack" for tag in ("v6.3.2", "v6.4.0")]
+
+
+def test_what_was_not_planned_is_named_and_not_looked_at(tmp_path):
+    name = "x\u202e; $(touch pwned)"
+    found, (strange,) = (
+        shards(folders(tmp_path, "v6.4.0", "v6.3.2", name), "v6.4.0")[0],
+        shards(tmp_path, "v6.4.0")[1][1:],
+    )
+    assert found == {"v6.4.0": {"v6.4.0"}}
+    assert strange == "x\\u202e; $(touch pwned) in " + tmp_path.name + " is no planned stack"
+    assert shards(tmp_path / "nothing", "v6.4.0") == ({}, [])
 
 
 def test_a_release_that_is_named_twice_is_planned_once(results, monkeypatch):

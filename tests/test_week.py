@@ -44,18 +44,9 @@ MODEL = "coal_mining-111"
 SAMPLED = {"default"}
 RUNNERS_OF_NEW = ("night-3", "night-4")
 DAMAGED = f"{MODEL}-nutpie-numba.json"
-CELLS = (
-    "--model",
-    "coal_mining",
-    "--backend",
-    "default",
-    "--backend",
-    "nutpie-numba",
-    "--backend",
-    "blackjax",
-    "--warm",
-    "0",
-)
+WHAT = ("--model", "coal_mining", "--backend", "default", "--backend", "nutpie-numba", "--backend", "blackjax")
+CELLS = (*WHAT, "--warm", "0")
+HOSTILE = "x; touch pwned;#"
 
 
 class _Pages(SimpleHTTPRequestHandler):
@@ -178,6 +169,11 @@ class Project:
     def plan(self, runner: Path) -> list[str]:
         return json.loads(self.nightly(runner, "plan", *CELLS).splitlines()[-1])
 
+    def lock(self, runner: Path, as_of: str) -> str:
+        """What is said by whoever resolves what is new, and by whoever may push it."""
+        resolved = self.nightly(runner, "resolve", "proposal", "--as-of", as_of)
+        return resolved + self.nightly(runner, "lock", "proposal")
+
     def alerts(self, runner: Path, failed: str | None = None) -> dict[str, bool]:
         """The titles of all issues, and whether they are open."""
         jobs = {
@@ -235,26 +231,26 @@ def week(project: Project) -> Project:
     assert project.plan(runner) == [BASE]
     project.nightly(runner, "measure", BASE, "shard", *CELLS)
     (runner / f"shard/records/{MACHINE}/{BASE}/{DAMAGED}").write_text('[{"schema": 1, "kind"')
-    project.said["damaged"] = project.nightly(runner, "collect", "shard", status=1)
+    project.said["damaged"] = project.nightly(runner, "collect", "shard", *WHAT, status=1)
     project.said["after night 1"] = json.dumps(told(project.runner("night-1-alerts"), failed="collect"))
 
     # The second: nothing is new but what was damaged; run twice, the second time there is nothing at all to do.
     runner = project.runner("night-2")
-    project.nightly(runner, "lock", "--as-of", "2026-09-10")
+    project.lock(runner, "2026-09-10")
     assert project.plan(runner) == [BASE]
     project.nightly(runner, "measure", BASE, "shard", *CELLS)
-    project.nightly(runner, "collect", "shard")
+    project.nightly(runner, "collect", "shard", *WHAT)
     head = project.head()
     runner = project.runner("night-2-again")
-    project.said["nothing new"] = project.nightly(runner, "lock", "--as-of", "2026-09-10")
+    project.said["nothing new"] = project.lock(runner, "2026-09-10")
     assert project.plan(runner) == []
-    project.said["nothing collected"] = project.nightly(runner, "collect", "../night-2/shard")
+    project.said["nothing collected"] = project.nightly(runner, "collect", "../night-2/shard", *WHAT)
     assert project.head() == head
     project.said["after night 2"] = json.dumps(told(runner))
 
     # The third: two releases, one of which cannot be installed; the other one's runner dies.
     runner = project.runner("night-3")
-    project.said["two releases"] = project.nightly(runner, "lock", "--as-of", "2026-11-03")
+    project.said["two releases"] = project.lock(runner, "2026-11-03")
     assert project.plan(runner) == [NEW]
     process = project.start(runner, "measure", NEW, "shard", *CELLS)
     unfinished = runner / f".asv/unfinished/{NEW}"
@@ -274,18 +270,22 @@ def week(project: Project) -> Project:
     for name, record in kept.items():
         again = (runner / f"shard/records/{MACHINE}/{NEW}/{name}.json").read_bytes()
         assert json.loads(again)[0] == json.loads(record), "a trial that was done was done again"
-    both = [project.start(place, "collect", "shard") for place in (runner, other)]
+    both = [project.start(place, "collect", "shard", *WHAT) for place in (runner, other)]
     project.said["both"] = "".join(process.communicate(timeout=300)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0], project.said["both"]
     project.said["after night 4"] = json.dumps(told(project.runner("night-4-alerts")))
 
     # The fifth: a week without a release, and packages that are newer.
     runner = project.runner("night-5")
-    project.nightly(runner, "lock", "--as-of", "2026-11-17")
+    project.lock(runner, "2026-11-17")
     assert project.plan(runner) == [SNAPSHOT]
-    # Whatever a shard is called, it is no command.
-    project.nightly(runner, "measure", SNAPSHOT, "incoming/x; touch pwned;#", *CELLS)
-    project.nightly(runner, "collect", "--in", "incoming")
+    # As artifacts are unpacked, with one that nobody planned. Whatever that is called, it is no command.
+    project.nightly(runner, "measure", SNAPSHOT, f"incoming/results-{SNAPSHOT}/{SNAPSHOT}", *CELLS)
+    (runner / "incoming" / HOSTILE).mkdir()
+    project.said["not planned"] = project.nightly(
+        runner, "collect", "--in", "incoming", "--release", SNAPSHOT, *WHAT, status=1
+    )
+    assert not (runner / "pwned").exists()
     project.said["after night 5"] = json.dumps(told(project.runner("night-5-alerts")))
     return project
 
@@ -370,6 +370,11 @@ def test_what_was_damaged_was_refused_by_name_and_the_rest_was_kept(week):
     assert DAMAGED in week.said["damaged"]
     assert "Refused" in week.said["damaged"]
     assert "Pushed" in week.said["damaged"]
+
+
+def test_what_nobody_planned_is_named_and_keeps_nothing_else_away(week):
+    assert f"{HOSTILE} is no artifact of this run" in week.said["not planned"]
+    assert "Pushed" in week.said["not planned"]
 
 
 def test_nothing_new_is_nothing_measured_and_no_commit(week):

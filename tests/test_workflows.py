@@ -169,17 +169,45 @@ def test_results_of_a_runner_are_never_called_by_the_name_of_another(inputs, var
     assert eval(expression.strip(), {"__builtins__": {}, "str": str}, known) == name
 
 
-def test_one_shard_is_unpacked_where_each_of_several_is():
-    """By itself, download-artifact would leave out the folder of an artifact that is the only one of its pattern."""
-    jobs = WORKFLOWS["measure"]["jobs"]
-    up, down = (
-        next(step["with"] for step in jobs[job]["steps"] if f"{way}-artifact" in step.get("uses", ""))
-        for job, way in (("measure", "upload"), ("collect", "download"))
-    )
-    # The artifact has the stack's folder in it, and is unpacked without another of its own.
+def artifacts(job: str, way: str) -> list[dict]:
+    """What the steps of a job of `measure` are told that upload or download artifacts."""
+    steps = WORKFLOWS["measure"]["jobs"][job]["steps"]
+    return [step["with"] for step in steps if f"/{way}-artifact@" in step.get("uses", "")]
+
+
+def test_no_shard_is_unpacked_into_the_folder_of_another():
+    (up,), (down,) = artifacts("measure", "upload"), artifacts("collect", "download")
+    assert (up["name"], up["path"]) == ("results-${{ matrix.stack }}", "shard")
     assert '"shard/$$STACK"' in make_targets()["nightly-measure"]
-    assert (up["path"], down["path"], down["merge-multiple"]) == ("shard", "incoming", True)
+    assert (down["pattern"], down["path"]) == ("results-*", "incoming")
+    assert "merge-multiple" not in down
     assert "--in incoming" in make_targets()["nightly-collect"]
+
+
+def test_what_is_collected_is_what_was_planned():
+    collecting = WORKFLOWS["measure"]["jobs"]["collect"]
+    assert "fromJSON(needs.plan.outputs.stacks)" in collecting["env"]["BENCH_RELEASES"]
+    assert {"BENCH_MACHINE", "BENCH_MODELS", "BENCH_BACKENDS"} <= WORKFLOWS["measure"]["env"].keys()
+
+
+def test_a_job_that_may_write_runs_nothing_that_was_measured():
+    """Only these targets build, install, import or sample what is measured; what they leave is data."""
+    running = {"make nightly-resolve", "make nightly-measure", "make bench", ".ci/run"}
+    found = {(workflow, job) for workflow, job, run in RUNS if run in running}
+    assert found >= {("measure", "resolve"), ("measure", "measure"), ("bench", "bench"), ("ci", "test")}
+    assert not found & WRITING.keys()
+    for workflow, job, step in STEPS:
+        if (workflow, job) in WRITING:
+            assert "cache" not in str(step.get("uses", "")) + str(step.get("with", "")), (workflow, job)
+    (up,), (down,) = artifacts("resolve", "upload"), artifacts("plan", "download")
+    assert (up["name"], up["path"]) == (down["pattern"], down["path"]) == ("proposal", "proposal")
+
+
+def test_a_pull_request_is_measured_when_it_is_labelled_and_no_later_commit_of_it():
+    bench = WORKFLOWS["bench"]
+    assert bench[True]["pull_request"] == {"types": ["labeled"]}
+    (checkout,) = (s["with"] for s in bench["jobs"]["bench"]["steps"] if "checkout" in s.get("uses", ""))
+    assert checkout["ref"] == "${{ github.event.pull_request.head.sha }}"
 
 
 def test_no_shell_sees_the_name_of_a_shard(tmp_path):

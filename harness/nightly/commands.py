@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -17,15 +18,15 @@ import typer
 from harness import paths
 from harness.errors import BenchError
 from harness.measuring import run
-from harness.nightly import alerts, report
+from harness.nightly import alerts, candidate, report
 from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
 from harness.output import console, job_page, printable, quoted
 from harness.paths import ROOT
 from harness.results import store
-from harness.results.collecting import Collected, collect
+from harness.results.collecting import Collected, Shard, Task
 from harness.results.machines import machine_name
-from harness.stacks import locks, updating
+from harness.stacks import locks, proposals
 from harness.stacks.locks import Stack
 from harness.stacks.timeline import ensure_timeline
 from harness.suite import inside
@@ -47,22 +48,37 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="As of an earlier moment (UTC); now by default."),
 ]
 _MOST_NAMED = 20
+_ARTIFACT = "results-"
 Branch = Annotated[str, typer.Option(help="The branch of `origin` that keeps locks and results.")]
 
 
 @app.command()
-def lock(branch: Branch = "main", as_of: AsOf = None) -> None:
-    """Lock releases that have appeared, and a snapshot when one is due, and push the locks.
+def resolve(
+    to: Annotated[Path, typer.Argument(help="The folder that is handed to `lock`.")], as_of: AsOf = None
+) -> None:
+    """Resolve releases that have appeared, and a snapshot when one is due, and write their locks to a folder.
+
+    They are installed and imported, to see what fails: this is to be done where nothing can be written.
+    """
+    added, unsolved = proposals.propose(to, progress=_say, as_of=as_of and as_of.replace(tzinfo=UTC))
+    _say(f"Proposed: {', '.join(s.tag for s in added)}." if added else "No new stack.")
+    if unsolved:
+        raise BenchError(" ".join(unsolved))
+
+
+@app.command()
+def lock(
+    proposal: Annotated[Path, typer.Argument(help="The folder that `resolve` wrote; nothing is new where it is none.")],
+    branch: Branch = "main",
+) -> None:
+    """Check locks that were resolved elsewhere, and push them. Nothing of them is installed or run.
 
     This checkout is brought to them, unless it is of another branch or something in it is in the way.
     """
     added: list[Stack] = []
-    unsolved: list[str] = []
 
     def add(folder: Path) -> str | None:
-        added[:], unsolved[:] = updating.update(
-            folder / "stacks", progress=_say, snapshot=True, as_of=as_of and as_of.replace(tzinfo=UTC)
-        )
+        added[:] = proposals.accept(proposal, folder / "stacks")
         return f"Add {_names('stack', [s.tag for s in added])}"
 
     commit = change_branch(ROOT, branch, add, _say)
@@ -71,8 +87,6 @@ def lock(branch: Branch = "main", as_of: AsOf = None) -> None:
     left_alone = catch_up(ROOT, branch, commit)
     if left_alone:
         _say(f"This checkout is left as it is ({left_alone}): `plan` knows of no newer lock here before it is updated.")
-    if unsolved:
-        raise BenchError(" ".join(unsolved))
 
 
 @app.command()
@@ -164,21 +178,32 @@ def export(
 
 @app.command("collect")
 def collect_command(
-    sources: Annotated[list[Path] | None, typer.Argument(help="Folders of results, one for each shard.")] = None,
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of results, one for each shard.")] = None,
     below: Annotated[
-        Path | None, typer.Option("--in", help="A folder of such folders, whatever they are called.")
+        Path | None, typer.Option("--in", help="Where artifacts were unpacked, each with a folder named for its stack.")
     ] = None,
+    release: Releases = None,
+    model: Models = None,
+    backend: Backends = None,
+    all_sizes: Annotated[bool, typer.Option("--all-sizes", help="Not the small sizes only.")] = False,
     branch: Branch = "main",
 ) -> None:
-    """Check what shards have measured, and push what is new; what is refused is named, and keeps nothing else away."""
-    protocol = inside()["protocol"]
-    # Here and not by a shell, to which a name may be a command. A run without shards has no such folder.
-    sources = [*(sources or []), *(sorted(below.iterdir()) if below and below.is_dir() else [])]
+    """Check what shards have measured on this machine (or the one that BENCH_MACHINE names), and push what is new.
+
+    Only what these options say is taken, as `plan` and `measure` were told; what is refused is named, and keeps nothing
+    else away. The site is built with it before it is pushed.
+    """
+    stacks = {stack.tag: stack for stack in (map(locks.get_stack, release) if release else locks.load_stacks())}
+    description = inside()
+    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
+    task = Task(machine_name(), stacks, frozenset((c.model, c.n, c.backend) for c in cells), description["protocol"])
+    shards, strange = _shards(below, task) if below else ([], [])
+    shards += [Shard(folder, task) for folder in folders or []]
     found = Collected()
 
     def add(folder: Path) -> str:
         nonlocal found
-        found = collect(sources, folder / "results", protocol)
+        found = candidate.take(shards, folder)
         tags = sorted({name.split("/")[2] for name in found.new if name.startswith("records/")})
         return f"Add results of {_names('stack', tags)}"
 
@@ -188,8 +213,32 @@ def collect_command(
         if commit
         else f"Nothing new: {found.known} files were known, and there is no commit."
     )
-    if found.refused:
-        raise BenchError(f"Refused, and measured again by the next run: {_listed(found.refused)}.")
+    if strange or found.refused:
+        raise BenchError(f"Refused, and measured again by the next run: {_listed(strange + found.refused)}.")
+
+
+def _shards(below: Path, task: Task) -> tuple[list[Shard], list[str]]:
+    """The shards below a folder, each bound to the stack that it was planned for, and what else is there.
+
+    An artifact `results-<stack>` has one folder, `<stack>`. Several artifacts are unpacked into folders of their names;
+    where there is only one, into the folder itself. A run without shards has no such folder.
+    """
+    entries = sorted(below.iterdir()) if below.is_dir() else []
+    artifacts = [path for path in entries if path.name.startswith(_ARTIFACT)]
+    shards, strange = [], []
+    for place, names in [(path, {path.name.removeprefix(_ARTIFACT)}) for path in artifacts] or [(below, task.stacks)]:
+        for path in sorted(place.iterdir()) if place.is_dir() and not place.is_symlink() else []:
+            if path.name in task.stacks and path.name in names:
+                stack = {path.name: task.stacks[path.name]}
+                shards.append(Shard(path, replace(task, stacks=stack)))
+            else:
+                strange.append(f"{ascii(path.name)[1:-1][:100]} in {ascii(place.name)[1:-1][:100]} is no planned stack")
+    if artifacts:
+        strange += [f"{ascii(p.name)[1:-1][:100]} is no artifact of this run" for p in entries if p not in artifacts]
+    elif len(shards) > 1:
+        strange += [f"{shard.folder.name} came in the same artifact as another stack" for shard in shards]
+        shards = []
+    return shards, strange
 
 
 def _listed(sentences: Sequence[str]) -> str:

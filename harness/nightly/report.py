@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import stat
 import tempfile
 import zipfile
@@ -21,12 +20,14 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.judging import summary
 from harness.nightly.github import Api
-from harness.results.collecting import collect
+from harness.results.collecting import Shard, Task, collect
 from harness.results.records import read_measurements
+from harness.stacks.locks import load_stacks
 from harness.suite import inside
 
 ARTIFACT = "bench-results"
 LABEL = "run-benchmarks"
+MACHINE = "pull-request"
 MOST_ZIPPED = 20_000_000
 MOST_UNZIPPED = 100_000_000
 MOST_FILES = 2_000
@@ -135,9 +136,10 @@ def _harm(member: zipfile.ZipInfo) -> str | None:
 def comment(folder: Path, results: Path, run_id: int, head: str, repository: str) -> str:
     """What to say of the results in a folder, of which those that pass for results go to `results`."""
     description = inside()
-    # The tables are made of records.
-    shutil.rmtree(folder / "asv", ignore_errors=True)
-    collected = collect([folder], results, description["protocol"])
+    # Any parameter set: a pull request may add a model or a backend. The tables are made of records alone.
+    stacks = {stack.tag: stack for stack in load_stacks()}
+    task = Task(MACHINE, stacks, None, description["protocol"], numbers=False)
+    collected = collect([Shard(folder, task)], results)
     measurements, damaged = [], list(collected.refused)
     for tagged in sorted((results / "records").glob("*/*/")):
         found, unreadable = read_measurements(results / "records", tagged.parent.name, tagged.name)

@@ -43,6 +43,9 @@ def _shown(text: object) -> object:
 Text = Annotated[str, BeforeValidator(_shown)]
 # Bounds that no measurement comes near: beyond them a file is damaged, and would damage what is computed from it.
 Seconds = Annotated[float, Field(gt=1e-9, lt=1e9)]
+NotNegative = Annotated[float, Field(ge=0, lt=1e15)]
+Number = Annotated[float, Field(gt=-1e15, lt=1e15)]
+Positive = Annotated[float, Field(gt=1e-50, lt=1e15)]
 _FEWEST_DRAWS = 1e-6
 Count = Annotated[int, Field(ge=0, lt=10**15)]
 Outcome = Literal["ok", "unsupported", "failed", "invalid"]
@@ -50,7 +53,7 @@ Outcome = Literal["ok", "unsupported", "failed", "invalid"]
 
 class _Document(BaseModel):
     # Fields may be added without a new schema version.
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
 class Settings(_Document):
@@ -59,24 +62,31 @@ class Settings(_Document):
     model: Name
     n: Annotated[int, Field(gt=0, lt=10**12)]
     backend: Name
-    tune: int | None = None
-    draws: int | None = None
-    chains: int | None = None
-    seed: int | None = None
+    tune: Count | None = None
+    draws: Count | None = None
+    chains: Count | None = None
+    cores: Count | None = None
+    target_accept: Number | None = None
+    seed: Count | None = None
 
 
 class Clocks(_Document):
-    """Wall-clock seconds of the parts of a trial."""
+    """Seconds of the parts of a trial, by the wall clock or of the CPU."""
 
     setup_wall_seconds: Seconds
     sampling_wall_seconds: Seconds
     call_wall_seconds: Seconds
-    import_wall_seconds: float | None = None
-    build_wall_seconds: float | None = None
-    prepare_wall_seconds: float | None = None
-    compile_while_drawing_wall_seconds: float | None = None
-    finish_wall_seconds: float | None = None
-    total_wall_seconds: float | None = None
+    call_cpu_seconds: NotNegative | None = None
+    import_wall_seconds: NotNegative | None = None
+    import_cpu_seconds: NotNegative | None = None
+    build_wall_seconds: NotNegative | None = None
+    build_cpu_seconds: NotNegative | None = None
+    prepare_wall_seconds: NotNegative | None = None
+    compile_while_drawing_wall_seconds: NotNegative | None = None
+    finish_wall_seconds: NotNegative | None = None
+    drawing_cpu_seconds: NotNegative | None = None
+    jit_wall_seconds: NotNegative | None = None
+    total_wall_seconds: NotNegative | None = None
 
 
 class Counters(_Document):
@@ -85,37 +95,52 @@ class Counters(_Document):
     gradients_tuning: Count | None = None
     gradients_drawing: Count | None = None
     divergences: Count | None = None
+    compilations: Count | None = None
 
 
 class Graph(_Document):
     """Exact counts of the rewritten log-density graph; None where it could not be counted."""
 
+    graph: Text | None = None
+    mode: Text | None = None
     nodes: Count | None = None
     replacements: Count | None = None
+    error: Text | None = None
 
 
 class Provenance(_Document):
     """Where the trial ran, and by which code."""
 
+    stack: Text | None = None
+    lock_sha256: Text | None = None
     suite_commit: Text | None = None
     machine: Text | None = None
     python: Text | None = None
+    system: Text | None = None
+    architecture: Text | None = None
     cpu_model: Text | None = None
-    cpu_count: int | None = None
-    memory_mib: int | None = None
+    cpu_count: Count | None = None
+    usable_cpus: Count | None = None
+    memory_mib: Count | None = None
     device: Text | None = None
     environment: dict[Text, Text] = {}
+    blas: list[dict[Text, Text | Count | None]] = []
+    packages: dict[Text, Text] = {}
 
 
 class Diagnostics(_Document):
     """An estimand's draws, beside the exact posterior; `mcse_mean` is None for draws that never move."""
 
-    mean: float
-    sd: float
-    exact_mean: float
-    exact_sd: Annotated[float, Field(gt=0)]
-    mcse_mean: float | None = None
-    z_mean: float | None = None
+    mean: Number
+    sd: NotNegative
+    exact_mean: Number
+    exact_sd: Positive
+    rhat: Number | None = None
+    ess_bulk: Number | None = None
+    ess_tail: Number | None = None
+    mcse_mean: Positive | None = None
+    z_mean: Number | None = None
+    z_second_moment: Number | None = None
 
 
 class Resolved(_Document):
@@ -123,6 +148,11 @@ class Resolved(_Document):
 
     sampler: Text | None = None
     linker: Text | None = None
+    gradient_backend: Text | None = None
+    step_methods: list[Text] = []
+    chains: Count | None = None
+    draws: Count | None = None
+    tune: Count | None = None
     default_linker: Text | None = None
     fast_run_linker: Text | None = None
 
@@ -130,9 +160,10 @@ class Resolved(_Document):
 class Control(_Document):
     """Whether the machine changed speed during the trial."""
 
-    drift: float
+    drift: NotNegative
     contaminated: bool
-    before: dict[Text, float] = {}
+    before: dict[Text, NotNegative] = {}
+    after: dict[Text, NotNegative] = {}
 
 
 class Record(_Document):
@@ -144,13 +175,16 @@ class Record(_Document):
     settings: Settings
     outcome: Outcome
     reason: Text | None = None
+    traceback: Text | None = None
+    output_tail: Text | None = None
+    code_sha256: Text | None = None
     lock_sha256: Text | None = None
-    protocol: int | None = None
+    protocol: Count | None = None
     clocks: Clocks | None = None
     counters: Counters | None = None
     effective_draws: Annotated[float, Field(ge=0, lt=1e12)] | None = None
-    peak_memory_mib: Annotated[float, Field(gt=0, lt=1e9)] | None = None
-    trial_wall_seconds: float = 0.0
+    peak_memory_mib: Annotated[float, Field(gt=1e-9, lt=1e9)] | None = None
+    trial_wall_seconds: NotNegative = 0.0
     draws_sha256: Text | None = None
     resolved: Resolved | None = None
     diagnostics: dict[Text, Diagnostics] | None = None
@@ -216,8 +250,10 @@ class Measurement:
 _RECORDS = TypeAdapter(list[Record])
 
 
-def read_records(path: Path, measurement: bool = True) -> tuple[Record, ...]:
+def read_records(path: Path, measurement: bool = True, only_known: bool = False) -> tuple[Record, ...]:
     """The records in a file; those of a measurement are a cold one and warm ones.
+
+    A field that is not known is left out, or, with `only_known`, damage.
 
     Raises BenchError, in one sentence with the next step, when the file is truncated or is not what a trial wrote.
     """
@@ -227,7 +263,7 @@ def read_records(path: Path, measurement: bool = True) -> tuple[Record, ...]:
             if isinstance(document, dict) and document.get("schema", 1) != 1:
                 raise ValueError(f"schema {document['schema']!r} is not known to this version")
             document["schema_version"] = document.pop("schema", None)
-        records = tuple(_RECORDS.validate_python(documents))
+        records = tuple(_RECORDS.validate_python(documents, extra="forbid" if only_known else None))
         if not records:
             raise ValueError("there is none in it")
         if measurement and [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
@@ -235,12 +271,19 @@ def read_records(path: Path, measurement: bool = True) -> tuple[Record, ...]:
         if measurement and len({r.settings for r in records}) > 1:
             raise ValueError("the trials of a measurement have the same settings")
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise BenchError(
             f"{path} is not a list of records ({problem}): restore it with `git checkout -- {path}`, or delete it "
             "and measure its stack again."
         ) from error
     return records
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where a document is not what its schema says, and how, in one line."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, problem["loc"]))
+    return printable(f"{where[:100]}: {problem['msg'][:200]}" if where else problem["msg"][:200])
 
 
 def write_records(path: Path, documents: Sequence[Mapping]) -> None:

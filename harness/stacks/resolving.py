@@ -41,9 +41,14 @@ def resolve(release: Release, snapshot: datetime | None = None) -> str:
             raise
         pins = _compile(release, as_of, WITHOUT_NUMBA)
         without = NO_NUMBA
-    header = [f"# {'snapshot' if snapshot else 'release'}: pymc {release.version}"]
-    if not snapshot:
-        header.append(f"# uploaded: {stamp(release.uploaded)}")
+    return lock_text(release.version, None if snapshot else release.uploaded, as_of, pins, without)
+
+
+def lock_text(version: str, uploaded: datetime | None, as_of: datetime, pins: Sequence[str], without: str = "") -> str:
+    """Return the text of a lock; of a snapshot when nothing is `uploaded`."""
+    header = [f"# {'release' if uploaded else 'snapshot'}: pymc {version}"]
+    if uploaded:
+        header.append(f"# uploaded: {stamp(uploaded)}")
     header += [f"# resolved as of: {stamp(as_of)}", f"# python: {environments.PYTHON}", f"# platform: {PLATFORM}"]
     if without:
         header.append(f"# without: {without}")

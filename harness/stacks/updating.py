@@ -119,7 +119,7 @@ def _append_snapshot(releases: Sequence[Release], now: datetime, folder: Path) -
     if all(stack.packages.get(name) == newest.packages.get(name) for name in DECIDING):
         return []
     path = folder / f"{stack.tag}.txt"
-    _write(path, text)
+    write(path, text)
     return [parse(text, path)]
 
 
@@ -142,7 +142,7 @@ def append(release: Release, folder: Path = STACKS) -> Stack:
             "appended to, since a lock in between would change every later hash and orphan its results."
         )
     stack = parse(resolve(release), path)
-    _write(path, stack.text)
+    write(path, stack.text)
     return stack
 
 
@@ -153,11 +153,16 @@ def record(stack: Stack, folder: Path = STACKS) -> dict[str, str]:
         What `check_imports` found.
     """
     failures = check_imports(stack)
+    write_record(stack, failures, folder)
+    return failures
+
+
+def write_record(stack: Stack, failures: Mapping[str, str], folder: Path) -> None:
+    """Write down of the newest stack what `check_imports` found, and its commit hash."""
     _write_json(folder / "imports.json", recorded_imports(folder) | {stack.tag: failures})
     upto = [other for other in load_stacks(folder) if other.date <= stack.date]
     hashes = timeline.hashes(upto)
     _write_json(folder / "timeline.json", recorded_hashes(folder) | {stack.tag: hashes[stack.tag]})
-    return failures
 
 
 def verify_history(folder: Path = STACKS) -> None:
@@ -181,10 +186,10 @@ def _verify_recorded(stacks: Sequence[Stack], folder: Path) -> None:
 
 def _write_json(path: Path, data: Mapping) -> None:
     """Write one of the records beside the locks."""
-    _write(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    write(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:

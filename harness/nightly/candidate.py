@@ -1,0 +1,95 @@
+"""Takes shards into a checkout as far as the site can be built with them: before anything is pushed, and not after it.
+
+The schemas of `results` refuse what is known to be wrong. Whatever they let through, and asv or the pages do not, is
+found here by building the site, and is left out by name. It must not know how a checkout comes and goes.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import BenchError
+from harness.measuring.run import why_it_stopped
+from harness.results.collecting import Collected, Shard, collect
+
+TIMEOUT = 300.0  # seconds that the site may take
+_MEMORY = 4 * 2**30  # bytes that it may have written to
+
+
+def take(shards: Sequence[Shard], checkout: Path) -> Collected:
+    """Take shards into a checkout's results, but for what the site cannot be built with.
+
+    Raises BenchError when it cannot be built from what is there already.
+    """
+    _keep(checkout)
+    collected = collect(shards, checkout / "results")
+    if not collected.new or unpublishable(checkout) is None:
+        return collected
+    _undo(checkout)
+    if problem := unpublishable(checkout):
+        raise BenchError(
+            f"The site cannot be built from what is kept already ({problem}): `asv publish` in a checkout says more. "
+            "Nothing was taken."
+        )
+    parts = _narrowed(shards, checkout)
+    return Collected(parts.new, collected.known, collected.refused + parts.refused)
+
+
+def _narrowed(shards: Sequence[Shard], checkout: Path) -> Collected:
+    """Take what the site can be built with: shards by halves, and of one shard, its parameter sets by halves."""
+    found = Collected(new=collect(shards, checkout / "results").new)
+    problem = unpublishable(checkout) if found.new else None
+    if problem is None:
+        _keep(checkout)
+        return found
+    _undo(checkout)
+    if len(shards) > 1:
+        halves = [shards[: len(shards) // 2], shards[len(shards) // 2 :]]
+    else:
+        (shard,) = shards
+        cells = sorted(shard.task.cells)
+        if len(cells) < 2:
+            what = "-".join(map(str, cells[0])) if cells else "its machine and asv's numbers"
+            return Collected(refused=[f"{shard.folder.name}, {what}: the site cannot be built with it ({problem})"])
+        parts = cells[: len(cells) // 2], cells[len(cells) // 2 :]
+        halves = [[replace(shard, task=replace(shard.task, cells=frozenset(part)))] for part in parts]
+    together = Collected()
+    for half in halves:
+        together.add(_narrowed(half, checkout))
+    return together
+
+
+def unpublishable(checkout: Path) -> str | None:
+    """Why `asv publish` fails in a checkout, by its own word, or None when it does not."""
+    with tempfile.TemporaryDirectory(prefix="candidate-") as site:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "asv", "publish", "--html-dir", site],
+                cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace", timeout=TIMEOUT, check=False,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY)),
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"it takes more than {TIMEOUT:.0f} s"
+    return why_it_stopped(done.stdout)[:300] if done.returncode else None
+
+
+def _keep(checkout: Path) -> None:
+    """Let `_undo` come back to the results as they are now."""
+    _git(checkout, "add", "--all", "--", "results")
+
+
+def _undo(checkout: Path) -> None:
+    """Bring the results back to where they were kept."""
+    _git(checkout, "checkout", "--quiet", "--", "results")
+    _git(checkout, "clean", "-ffdq", "--", "results")
+
+
+def _git(checkout: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(checkout), *arguments], check=True, capture_output=True)

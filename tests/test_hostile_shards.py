@@ -1,0 +1,309 @@
+"""Thousands of hostile shards, each made of an honest one, do nothing but be refused by name, or be published.
+
+With BENCH_FUZZ_SHARDS=100000 in the environment, so many are made, and others each time.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.nightly import candidate
+from harness.results import asv_files, collecting
+from harness.results.collecting import Shard, Task, collect
+from harness.results.records import read_records
+from harness.stacks.locks import Stack, load_stacks, recorded_hashes
+from harness.suite import inside
+from tests import site_results as make
+from tests.conftest import copy_suite
+
+MANY = int(os.environ.get("BENCH_FUZZ_SHARDS", "2000"))
+STACKS = load_stacks()
+CELLS = [("ppca", 500, "pymc-c"), ("ppca", 500, "nutpie-numba"), ("ppca", 500, "blackjax")]
+TASK = Task(make.MACHINE, {}, frozenset(CELLS), inside()["protocol"])
+
+Files = dict[str, Any]
+"""A shard: its documents by their names, or bytes, or what else a file can be."""
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory) -> Files:
+    """An honest shard of the first stack."""
+    folder = tmp_path_factory.mktemp("honest")
+    make.build(folder, STACKS[:1], CELLS[:2])
+    make.write_records(folder, STACKS[0].tag, make.failed(STACKS[0], *CELLS[2], "TypeError: no", TASK.protocol))
+    paths = (p for p in folder.rglob("*.json") if p.name != "benchmarks.json")
+    return {p.relative_to(folder).as_posix(): json.loads(p.read_text()) for p in paths}
+
+
+def of_stack(text: str, stack: Stack, instead_of: Stack = STACKS[0]) -> str:
+    """What is said of the first stack, said of another one."""
+    for mine, its in zip(marks(instead_of), marks(stack), strict=True):
+        text = text.replace(mine, its)
+    return text
+
+
+def marks(stack: Stack) -> list[str]:
+    """By what a shard is known to be of a stack."""
+    commit = recorded_hashes()[stack.tag]
+    return [stack.tag, stack.sha256, commit, commit[:8], f"{int(stack.date.timestamp())}000"]
+
+
+# What somebody may put in the place of anything.
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "::error::x", "##[error]x", "\x1b[31m", "\u202egnp",
+            "a\u200bb", "\ufeff", "\ud800", "../../x", "/etc/passwd", "v6.4.0", "other", "x" * 5000, "\x00",
+            "`x` @all",             "'default'", "NaN", "1" * 4000, "%s%n", "{{7*7}}",
+        ]
+    ),
+    st.text(max_size=20),
+)  # fmt: skip
+NUMBERS = st.one_of(
+    st.sampled_from(
+        [10**400, -(10**400), 10**4000, 2**63, 2**31, 1e308, -1e308, 5e-324, -5e-324, 0, -0.0, -1, 1e-9, 1e15, 3]
+    ),
+    st.floats(),
+    st.integers(),
+)
+ATOMS = st.one_of(NUMBERS, TEXTS, st.booleans(), st.none())
+VALUES = st.one_of(
+    ATOMS,
+    st.lists(ATOMS, max_size=5),
+    st.dictionaries(TEXTS, ATOMS, max_size=3),
+    st.recursive(ATOMS, lambda i: st.lists(i, max_size=3) | st.dictionaries(TEXTS, i, max_size=3), max_leaves=9),
+    st.sampled_from([[[[[]]]], [0.1] * 20_000, [[1.0] * 2000] * 5]),
+)  # fmt: skip
+NAMES = st.one_of(
+    st.sampled_from(
+        [
+            "records/box/v6.4.0/ppca-500-pymc-c.json", "records/other/v6.4.0/ppca-500-pymc-c.json",
+            "records/box/v9.9.9/ppca-500-pymc-c.json", "records/box/v6.4.0/ppca-5000-pymc-c.json",
+            "asv/benchmarks.json", "asv/box/machine.json", "asv/other/machine.json", "stacks/v9.txt",
+            ".git/config", "records/box/v6.4.0/x y.json", "x\n::error::y",
+            "records/box/v6.4.0/ppca-0500-pymc-c.json", "records/box/v6.4.0/ppca-500-\u202epymc-c.json", "a" * 200,
+        ]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1, max_size=20),
+)  # fmt: skip
+
+
+def places(document: object, path: tuple = ()) -> Iterator[tuple]:
+    """All places in a document, the whole first."""
+    yield path
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+def changed(document: Any, path: tuple, change: Any) -> Any:
+    """A document with something else at a place."""
+    if not path:
+        return change(document)
+    document = copy.copy(document)
+    document[path[0]] = changed(document[path[0]], path[1:], change)
+    return document
+
+
+def without(document: Any, key: Any) -> Any:
+    """A document, or a list, without one of its parts."""
+    if isinstance(document, list):
+        return document[:key] + document[key + 1 :]
+    return {k: v for k, v in document.items() if k != key}
+
+
+def in_a_document(draw: Any, document: Any) -> Any:
+    """Put, add, remove or rename something at any place."""
+    path = draw(st.sampled_from(list(places(document))))
+    kind = draw(st.sampled_from(["put", "put", "put", "remove", "add", "twice"]))
+    if kind == "remove" and path:
+        return changed(document, path[:-1], lambda outer: without(outer, path[-1]))
+    value = draw(VALUES)
+    if kind == "add":
+        key = draw(TEXTS)
+        return changed(document, path, lambda d: d | {key: value} if isinstance(d, dict) else [d, value])
+    if kind == "twice":
+        return changed(document, path, lambda d: d + d[-1:] if isinstance(d, list) else [d, d])
+    return changed(document, path, lambda _: value)
+
+
+KINDS = ["document"] * 8 + ["bytes", "cut", "name", "gone", "link", "pipe", "folder", "deep", "large"]
+
+
+@st.composite
+def hostile(draw: Any, honest: Files) -> tuple[Files, bool]:
+    """A shard, and whether an honest one of the same stack is kept already."""
+    files = dict(honest)
+    for _ in range(draw(st.integers(1, 3))):
+        name = draw(st.sampled_from(sorted(files)))
+        kind = draw(
+            st.sampled_from(
+                ["document"] * 8 + ["bytes", "cut", "name", "gone", "link", "pipe", "folder", "deep", "large"]
+            )
+        )
+        if kind == "document" and not isinstance(files[name], bytes | str):
+            files[name] = in_a_document(draw, files[name])
+        elif kind == "bytes":
+            files[name] = draw(st.binary(max_size=50))
+        elif kind == "cut":
+            files[name] = json.dumps(files[name], default=str).encode()[: draw(st.integers(0, 3000))]
+        elif kind == "name":
+            files[draw(NAMES)] = files[name]
+        elif kind == "gone" and len(files) > 1:
+            del files[name]
+        elif kind == "deep":
+            files[name] = b"[" * 100_000
+        elif kind in ("link", "pipe", "folder", "large"):
+            files[name] = kind
+    return files, draw(st.booleans())
+
+
+def write(files: Files, folder: Path, stack: Stack) -> None:
+    """Make a shard of its files, of another stack."""
+    for name, content in files.items():
+        path = folder / of_stack(name, stack)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content == "link":
+                path.symlink_to("/etc/passwd")
+            elif content == "pipe":
+                os.mkfifo(path)
+            elif content == "folder":
+                path.mkdir()
+            elif content == "large":
+                with path.open("wb") as file:
+                    file.truncate(collecting.LARGEST_FILE + 1)
+            else:
+                path.write_bytes(
+                    content if isinstance(content, bytes) else of_stack(json.dumps(content), stack).encode()
+                )
+        except (OSError, ValueError):
+            continue  # no such name can be in a folder
+
+
+def genuine(honest: Files, name: str, stack: Stack) -> object:
+    """What an honest shard of a stack has under a name."""
+    return json.loads(of_stack(json.dumps(honest[of_stack(name, STACKS[0], stack)]), stack))
+
+
+def has_nothing_new(path: Path, stack: Stack) -> bool:
+    """Whether it is a good result of asv: of it nothing is taken where no record is."""
+    if not path.is_file() or path.is_symlink():
+        return False
+    try:
+        commit, date = recorded_hashes()[stack.tag], int(stack.date.timestamp() * 1000)
+        asv_files.check_result(
+            json.loads(path.read_text()), "box", commit, date, json.loads(make.BENCHMARKS.read_text())
+        )
+    except (ValueError, OSError, TypeError, LookupError, RecursionError):
+        return False
+    return path.name == f"{commit[:8]}-stack-py3.12.json"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Iterator[Any]:
+    """Publishes what was taken of many shards together, of each stack one."""
+    suite = tmp_path_factory.mktemp("published") / "suite"
+    copy_suite(suite)
+    taken: dict[str, dict[str, bytes]] = {}
+
+    def problem(shards: list[dict[str, bytes]]) -> str | None:
+        shutil.rmtree(suite / "results", ignore_errors=True)
+        (suite / "results/asv").mkdir(parents=True)
+        shutil.copy(make.BENCHMARKS, suite / "results/asv")
+        for name, content in (item for files in shards for item in files.items()):
+            (suite / "results" / name).parent.mkdir(parents=True, exist_ok=True)
+            (suite / "results" / name).write_bytes(content)
+        return candidate.unpublishable(suite)
+
+    def publish() -> None:
+        shards = list(taken.values())
+        taken.clear()
+        if problem(shards):
+            pytest.fail(str([(problem([files]), files) for files in shards if problem([files])][:1]))
+
+    def add(tag: str, files: dict[str, bytes]) -> None:
+        if tag in taken:
+            publish()
+        taken[tag] = files
+
+    yield add
+    if taken:
+        publish()
+
+
+@pytest.mark.slow
+def test_a_hostile_shard_is_refused_by_name_or_published_and_does_nothing_else(honest, published, tmp_path_factory):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    accepted = 0
+
+    @settings(
+        max_examples=MANY, deadline=None, database=None, derandomize=MANY == 2000,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(hostile(honest))
+    def holds(shard: tuple[Files, bool]) -> None:
+        nonlocal accepted
+        (files, is_kept), stack = shard, STACKS[accepted % len(STACKS)]
+        place = tmp_path_factory.getbasetemp() / "hostile"
+        shutil.rmtree(place, ignore_errors=True)
+        results = place / "results"
+        (results / "asv").mkdir(parents=True)
+        shutil.copy(make.BENCHMARKS, results / "asv")
+        write(files, place / stack.tag, stack)
+        task = replace(TASK, stacks={stack.tag: stack})
+        if is_kept:
+            write(honest, place / "kept", stack)
+            assert collect([Shard(place / "kept", task)], results).refused == []
+        kept, around = contents(results), {path.name for path in place.iterdir()}
+        collected = collect([Shard(place / stack.tag, task)], results)
+        now = contents(results)
+
+        # Nothing is written but results that were planned, none of them large.
+        assert {path.name for path in place.iterdir()} == around
+        commit = recorded_hashes()[stack.tag]
+        planned = {f"records/box/{stack.tag}/{model}-{n}-{backend}.json" for model, n, backend in CELLS}
+        planned |= {f"asv/box/{commit[:8]}-stack-py3.12.json", "asv/box/machine.json", "asv/benchmarks.json"}
+        assert now.keys() <= planned
+        assert all(len(content) <= collecting.LARGEST_FILE for content in now.values())
+        # What is kept stays, but for what goes on from it.
+        for name, content in kept.items():
+            if now[name] != content and name.startswith("records"):
+                assert json.loads(now[name])[: len(json.loads(content))] == json.loads(content)
+        # What was refused is named, in one line.
+        assert all(reason.isprintable() and len(reason) < 1000 for reason in collected.refused)
+        for path in (place / stack.tag).rglob("*"):
+            name = path.relative_to(place / stack.tag).as_posix()
+            if (path.is_symlink() or not path.is_dir()) and name not in now and not has_nothing_new(path, stack):
+                told = collecting._named(place / stack.tag, name), f"{stack.tag} has more than"
+                assert any(start in reason for reason in collected.refused for start in told), name
+        # What was taken can be read, and is published.
+        for name in now.keys() - {"asv/benchmarks.json"}:
+            assert not name.startswith("records") or read_records(results / name, only_known=True)
+        del now["asv/benchmarks.json"]
+        if any(json.loads(content) != genuine(honest, name, stack) for name, content in now.items()):
+            accepted += 1
+            published(stack.tag, now)
+
+    holds()
+    assert accepted > MANY / 50, "too few are honest enough to tell anything"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
