@@ -178,6 +178,14 @@ def folders(below: Path, *names: str) -> Path:
     return below
 
 
+def test_collecting_nothing_is_said(runner, tmp_path):
+    done = CliRunner().invoke(app, ["nightly", "collect"])
+    assert str(done.exception).startswith("Which results? Name their folders, or --in")
+    done = CliRunner().invoke(app, ["nightly", "collect", "--in", str(tmp_path / "nothing")])
+    assert done.exit_code == 0
+    assert f"There is no folder {tmp_path / 'nothing'}: no shard has come.\nNothing new: " in done.output
+
+
 def test_a_shard_is_bound_to_the_stack_that_its_artifact_was_of(tmp_path):
     both = folders(tmp_path, "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2")
     assert shards(both, "v6.4.0", "v6.3.2") == (

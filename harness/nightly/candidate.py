@@ -23,11 +23,10 @@ _MEMORY = 4 * 2**30  # bytes that it may have written to
 
 
 def take(shards: Sequence[Shard], checkout: Path) -> Collected:
-    """Take shards into a checkout's results, but for what the site cannot be built with.
+    """Take shards into the results of a fresh checkout, but for what the site cannot be built with.
 
     Raises BenchError when it cannot be built from what is there already.
     """
-    _keep(checkout)
     collected = collect(shards, checkout / "results")
     if not collected.new or unpublishable(checkout) is None:
         return collected
@@ -86,10 +85,11 @@ def _keep(checkout: Path) -> None:
 
 
 def _undo(checkout: Path) -> None:
-    """Bring the results back to where they were kept."""
-    _git(checkout, "checkout", "--quiet", "--", "results")
+    """Bring the results back to where they were kept, or to where they were."""
+    if _git(checkout, "ls-files", "--", "results"):
+        _git(checkout, "checkout", "--quiet", "--", "results")
     _git(checkout, "clean", "-ffdq", "--", "results")
 
 
-def _git(checkout: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(checkout), *arguments], check=True, capture_output=True)
+def _git(checkout: Path, *arguments: str) -> bytes:
+    return subprocess.run(["git", "-C", str(checkout), *arguments], check=True, capture_output=True).stdout

@@ -193,6 +193,10 @@ def collect_command(
     Only what these options say is taken, as `plan` and `measure` were told; what is refused is named, and keeps nothing
     else away. The site is built with it before it is pushed.
     """
+    if not folders and below is None:
+        raise BenchError("Which results? Name their folders, or --in the folder that artifacts were unpacked into.")
+    if below and not below.is_dir():
+        _say(f"There is no folder {below}: no shard has come.")
     stacks = {stack.tag: stack for stack in (map(locks.get_stack, release) if release else locks.load_stacks())}
     description = inside()
     cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
