@@ -41,11 +41,11 @@ nightly-lock: setup ## check the locks in proposal/ and push them
 	$(VENV)/bin/bench nightly lock proposal
 
 nightly-plan: setup ## say which stacks are to be measured
-	$(VENV)/bin/bench nightly plan
+	$(VENV)/bin/bench nightly plan --to plan/plan.json
 
 # On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
 nightly-clean: ## delete what was measured and not kept (self-hosted runners)
-	rm -rf shard incoming proposal
+	rm -rf shard incoming proposal plan
 	git clean -ffdq results
 	git checkout --quiet -- results
 

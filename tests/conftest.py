@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
 
 from harness.paths import CACHE
 from harness.stacks import proposals
@@ -156,13 +155,13 @@ def storage() -> Iterator[LocalApi]:
 
 
 @pytest.fixture
-def index_of_locks(monkeypatch) -> dict[str, dict[Version, datetime]]:
+def index_of_locks(monkeypatch) -> dict[str, dict[str, datetime]]:
     """An index that has what the locks have, each version since the year 2000."""
     stacks = load_stacks()
-    has: dict[str, dict[Version, datetime]] = {}
+    has: dict[str, dict[str, datetime]] = {}
     for stack in stacks:
         for name, version in stack.packages.items():
-            has.setdefault(name, {})[Version(version)] = datetime(2000, 1, 1, tzinfo=UTC)
+            has.setdefault(name, {})[version] = datetime(2000, 1, 1, tzinfo=UTC)
     releases = [Release(s.version, s.date) for s in stacks if not s.is_snapshot]
     monkeypatch.setattr(proposals, "pymc_releases", lambda: releases)
     monkeypatch.setattr(proposals, "_uploads", lambda name: has.get(name, {}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from dataclasses import replace
 from itertools import product
@@ -159,7 +160,18 @@ def test_a_record_of_an_older_suite_is_refused_with_which_and_what_to_do(shard, 
         document["provenance"]["suite_commit"] = "fc6da3b72be1074e58d381049cc97ee5ba3a47b4"
     make.write_records(shard, TAG, documents)
     why = refused(shard, results)
-    assert "measured by suite fc6da3b72be1 of protocol 3, and this is protocol 4: bring that checkout" in why
+    assert (
+        "it is of protocol 3, and this is 4; it was measured by suite fc6da3b72be1: bring that checkout to the" in why
+    )
+
+
+def test_a_record_with_a_field_of_another_suite_is_refused_with_which_and_what_to_do(shard, results):
+    documents = json.loads((shard / RECORD).read_text())
+    documents[0]["clocks"]["new_clock"] = 1.0
+    make.write_records(shard, TAG, documents)
+    why = refused(shard, results)
+    assert "0.clocks.new_clock: Extra inputs are not permitted" in why
+    assert f"measured by suite {documents[0]['provenance']['suite_commit'][:12]}: bring that checkout" in why
 
 
 def test_a_number_of_a_backend_that_a_record_lacks_is_not_taken(shard, results):
@@ -320,7 +332,7 @@ def test_a_table_that_would_grow_is_refused(shard, results):
         (lambda text: text[:100], "pymc-c.json: not a list of records ("),
         (lambda text: "[" * 100_000, "pymc-c.json: not a list of records ("),
         (lambda text: text.replace('"pymc-c"', '"blackjax"'), "something else than its name says"),
-        (lambda text: text.replace('"protocol": 4', '"protocol": 2'), "of protocol 2, and this is"),
+        (lambda text: text.replace('"protocol": 4', '"protocol": 2'), "it is of protocol 2, and this is 4"),
         (lambda text: text.replace(get_stack("v6.4.0").sha256, "0" * 64), "not measured in the stack"),
     ],
 )
@@ -534,3 +546,93 @@ def test_shards_have_a_limit_all_together(tmp_path, results, monkeypatch):
         make.build(tmp_path / str(i), [get_stack(TAG)], [CELLS[0]])
     refusals = collect([tmp_path / str(i) for i in range(3)], results).refused
     assert refusals == ["2 is left out: with it, the shards have more than 0 MB."]
+
+
+def with_numbers(shard: Path, benchmark: str, change) -> None:
+    """Change asv's values of a benchmark in a shard."""
+    document = json.loads(asv_file(shard).read_text())
+    document["results"][benchmark][0] = [change(value) for value in document["results"][benchmark][0]]
+    asv_file(shard).write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("factor", [1e-6, 2, -1, 1e12])
+@pytest.mark.parametrize(
+    "metric",
+    ["Sampling.track_sampling", "Sampling.track_wall", "CompileSetup.track_warm_setup", "Sampling.track_peak_memory"],
+)
+def test_asvs_number_is_one_of_its_trials(shard, results, factor, metric):
+    with_numbers(shard, f"ppca.{metric}", lambda value: value and value * factor)
+    collected = collect([shard], results)
+    assert sum(f"asv's {metric} of it is" in reason for reason in collected.refused) == 2
+    assert not (results / "records").exists()
+
+
+def test_of_a_measurement_that_failed_there_is_no_number(shard, results):
+    collect([shard], results)
+    before = numbers(results)
+    documents = json.loads((shard / RECORD).read_text())
+    failed = make.failed(get_stack(TAG), *CELLS[0], "why", TASK.protocol)[0] | {"settings": documents[0]["settings"]}
+    make.write_records(shard, TAG, [*documents, failed | {"kind": "warm"}])
+    with_numbers(shard, "ppca.Sampling.track_sampling", lambda value: value and value / 1000)
+    collect([shard], results)
+    assert numbers(results) == {c: v for c, v in before.items() if c != ("'pymc-c'", "500")}
+
+
+def test_no_number_is_taken_of_what_was_not_planned_however_known_its_record_is(shard, results):
+    make.write_records(shard, TAG, make.failed(get_stack(TAG), "ppca", 500, "blackjax", "why", TASK.protocol))
+    collect([shard], results)
+    before = {name: (results / name).read_bytes() for name in written(results)}
+    document = json.loads(asv_file(shard).read_text())
+    for row in document["results"].values():
+        row[0] = [1e-5] * len(row[0])
+    asv_file(shard).write_text(json.dumps(document))
+    for cells in (frozenset({("discrete", 100, "pymc-c")}), ALL):
+        collect([shard], results, replace(TASK, cells=cells))
+        assert {name: (results / name).read_bytes() for name in written(results)} == before
+
+
+def test_no_number_is_taken_of_another_machine(shard, results):
+    collect([shard], results)
+    make.build(shard, [get_stack(TAG)], CELLS, machine="other")
+    make.write_records(shard, TAG, json.loads((results / RECORD).read_text()))
+    (shard / "records/other/v6.4.0/ppca-500-pymc-c.json").unlink()
+    (shard / "records/other/v6.4.0/ppca-500-nutpie-numba.json").unlink()
+    collect([shard], results, replace(TASK, machine="other"))
+    rows = [json.loads(p.read_text())["results"] for p in (results / "asv/other").glob("*-stack-*.json")]
+    assert rows in ([], [{}])
+
+
+def test_a_measurement_has_no_more_trials_than_were_planned(shard, results):
+    documents = json.loads((shard / RECORD).read_text())
+    make.write_records(shard, TAG, [*documents, documents[-1]])
+    assert "it has 4 trials, and 3 at most were to be run" in refused(shard, results, replace(TASK, trials=3))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [[1.0], [], "1", 10**15, 1.0], [[1.0], [], "1", -1, 1.0], [[1.0], [], "1", float("nan"), 1.0],
+        [[1.0], [], "1", 1, -1.0], [[1.0], [], "1", 1, 1.0, [1.0], [1.0], [1.0], [None], [1], [1]],
+        [[1.0], [], "1", 1, 1.0, [1.0], [1.0]],
+    ],
+)  # fmt: skip
+def test_what_asv_could_not_show_is_refused(shard, results, row):
+    document = json.loads(asv_file(shard).read_text())
+    document["results"]["imports.Import.timeraw_pymc"] = row
+    asv_file(shard).write_text(json.dumps(document))
+    assert "of imports.Import.timeraw_pymc " in refused(shard, results)
+
+
+def test_a_file_of_a_million_mistakes_is_refused_for_the_first(shard, results):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for content in (
+        "[" + "{}," * 1_600_000 + "{}]",
+        json.dumps([{"diagnostics": {str(i): {} for i in range(300_000)}}]),
+    ):
+        (shard / RECORD).write_text(content)
+        assert RECORD in refused(shard, results)
+    documents = json.loads((shard / RECORD.replace("pymc-c", "nutpie-numba")).read_text())
+    documents[0]["provenance"]["blas"] = [{}] * 1_000_000
+    (shard / RECORD).write_text(json.dumps(documents))
+    refused(shard, results)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB

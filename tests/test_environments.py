@@ -4,6 +4,8 @@ Nothing here needs the network, save the test that says so: the index is a folde
 is one module each, but uv, Git and asv are the real ones.
 """
 
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -46,6 +48,10 @@ def lock(version: str, *pins: str) -> str:
     return header + "".join(f"{pin}\n" for pin in sorted([f"pymc=={version}", *pins]))
 
 
+def hash_in_a_record(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
 def wheel(folder: Path, name: str, version: str, files: dict[str, str], requires: Sequence[str] = ()) -> None:
     """Put a wheel into a package index that is a folder."""
     (folder / name.replace("_", "-")).mkdir(parents=True, exist_ok=True)
@@ -59,7 +65,8 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, str], requires
     with zipfile.ZipFile(path, "w") as archive:
         for member, content in files.items():
             archive.writestr(member, content)
-        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
+        listed = [f"{name},sha256={hash_in_a_record(text)},{len(text.encode())}\n" for name, text in files.items()]
+        archive.writestr(f"{info}/RECORD", "".join([*listed, f"{info}/RECORD,,\n"]))
     links = "".join(f'<a href="{file.name}">{file.name}</a>' for file in sorted(path.parent.glob("*.whl")))
     (path.parent / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
 
@@ -335,6 +342,29 @@ def test_an_environment_that_is_not_as_it_was_installed_is_made_anew(offline, da
     assert not holds(environments.CACHE / "stacks" / module.parents[4].name, stack)
     stack_environment(stack)
     assert module.read_bytes() == whole
+
+
+def test_what_is_damaged_in_uvs_cache_as_well_is_named_and_not_used(offline):
+    """uv links the files of an environment from its cache."""
+    stack = parse(lock("1.0"))
+    (module,) = stack_environment(stack).rglob("pymc/__init__.py")
+    if module.stat().st_nlink == 1:
+        pytest.skip("uv has copied its files here")
+    with module.open("a") as file:
+        file.write("import os\n")
+    for _ in range(2):
+        with pytest.raises(
+            MachineError, match=r"^pymc/__init__\.py of stack v1\.0 is damaged, .*`uv cache clean pymc`"
+        ):
+            stack_environment(stack)
+
+
+def test_an_environment_without_its_configuration_is_made_anew(offline):
+    stack = parse(lock("1.0"))
+    path = stack_environment(stack)
+    (path / "pyvenv.cfg").unlink()
+    assert not holds(path, stack)
+    assert (stack_environment(stack) / "pyvenv.cfg").is_file()
 
 
 def test_a_module_that_nobody_installed_is_no_part_of_an_environment(offline):

@@ -187,32 +187,34 @@ def test_collecting_nothing_is_said(runner, tmp_path):
 
 
 def test_a_shard_is_bound_to_the_stack_that_its_artifact_was_of(tmp_path):
-    both = folders(tmp_path, "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2")
+    both = folders(tmp_path, "results-plan", "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2")
     assert shards(both, "v6.4.0", "v6.3.2") == (
         {"results-v6.3.2/v6.3.2": {"v6.3.2"}, "results-v6.4.0/v6.4.0": {"v6.4.0"}}, [],
     )  # fmt: skip
     folders(tmp_path, "results-v6.4.0/v6.3.2")
     found, (strange,) = shards(both, "v6.4.0", "v6.3.2")
     assert found.keys() == {"results-v6.3.2/v6.3.2", "results-v6.4.0/v6.4.0"}
-    assert strange == "v6.3.2 in results-v6.4.0 is no planned stack"
+    assert strange == "v6.3.2 in results-v6.4.0 is not its stack"
 
 
-def test_the_only_artifact_of_a_run_may_be_unpacked_without_a_folder_of_its_own(tmp_path):
-    assert shards(folders(tmp_path, "v6.4.0"), "v6.4.0", "v6.3.2") == ({"v6.4.0": {"v6.4.0"}}, [])
-    found, strange = shards(folders(tmp_path, "v6.3.2"), "v6.4.0", "v6.3.2")
+def test_no_artifact_passes_for_several(tmp_path):
+    """A single one would be unpacked without a folder of its own, and could have folders that look like others'."""
+    found, strange = shards(folders(tmp_path, "results-v6.4.0/v6.4.0", "v6.3.2"), "v6.4.0", "v6.3.2")
     assert found == {}
-    assert strange == [f"{tag} came in the same artifact as another stack" for tag in ("v6.3.2", "v6.4.0")]
+    assert strange == ["results-v6.4.0 is no artifact beside results-plan", "v6.3.2 is no artifact beside results-plan"]
+
+
+def test_a_run_that_measured_nothing_has_the_plan_alone(tmp_path):
+    (tmp_path / "plan.json").write_text("[]")
+    assert shards(tmp_path, "v6.4.0") == ({}, [])
+    assert shards(tmp_path / "nothing", "v6.4.0") == ({}, [])
 
 
 def test_what_was_not_planned_is_named_and_not_looked_at(tmp_path):
-    name = "x\u202e; $(touch pwned)"
-    found, (strange,) = (
-        shards(folders(tmp_path, "v6.4.0", "v6.3.2", name), "v6.4.0")[0],
-        shards(tmp_path, "v6.4.0")[1][1:],
-    )
-    assert found == {"v6.4.0": {"v6.4.0"}}
-    assert strange == "x\\u202e; $(touch pwned) in " + tmp_path.name + " is no planned stack"
-    assert shards(tmp_path / "nothing", "v6.4.0") == ({}, [])
+    folders(tmp_path, "results-plan", "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2", "x\u202e; $(touch pwned)")
+    found, strange = shards(tmp_path, "v6.4.0")
+    assert found == {"results-v6.4.0/v6.4.0": {"v6.4.0"}}
+    assert strange == [f"{n} is no artifact of this run" for n in ("results-v6.3.2", "x\\u202e; $(touch pwned)")]
 
 
 def test_a_release_that_is_named_twice_is_planned_once(results, monkeypatch):

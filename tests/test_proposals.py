@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
 from requests import ConnectionError as NoConnection
 
 from harness.errors import BenchError, MachineError
@@ -73,7 +72,8 @@ def test_all_locks_are_as_they_would_be_written():
 
 def test_a_new_release_is_added_with_its_hash_and_what_cannot_be_imported(proposal, folder):
     propose(proposal, NEW, imports={NEW: {"blackjax": "ImportError: no (blackjax 1.7.1)"}})
-    assert [stack.tag for stack in proposals.accept(proposal, folder)] == [NEW]
+    added, skipped = proposals.accept(proposal, folder)
+    assert ([stack.tag for stack in added], skipped) == ([NEW], [])
     assert (folder / f"{NEW}.txt").read_text() == get_stack(NEW).text
     assert recorded_hashes(folder)[NEW] == recorded_hashes()[NEW]
     assert recorded_imports(folder)[NEW] == {"blackjax": "ImportError: no (blackjax 1.7.1)"}
@@ -83,29 +83,77 @@ def test_a_new_release_is_added_with_its_hash_and_what_cannot_be_imported(propos
 def test_what_is_there_already_is_passed_over(proposal, folder):
     proposals.accept(proposal, folder)
     before = state(folder)
-    assert proposals.accept(proposal, folder) == []
+    assert proposals.accept(proposal, folder) == ([], [])
     assert state(folder) == before
 
 
 def test_no_proposal_is_nothing_new(tmp_path, folder):
-    assert proposals.accept(tmp_path / "nothing", folder) == []
+    assert proposals.accept(tmp_path / "nothing", folder) == ([], [])
 
 
-def test_a_snapshot_is_added_when_it_is_due(tmp_path, folder, proposal):
-    proposals.accept(proposal, folder)
-    day = get_stack(NEW).resolved_as_of.replace(hour=0, minute=0, second=0) + timedelta(days=8)
-    pins = [f"{name}=={version}" for name, version in get_stack(NEW).packages.items()]
-    text = lock_text(NEW[1:], None, day, pins)
+def snapshot(to: Path, day: datetime, **changes: str) -> str:
+    """A proposal of PyMC 6.4.0 with other packages on a later day; gives its tag."""
+    packages = {**get_stack(NEW).packages, "jax": "0.99", **changes}
+    text = lock_text(packages["pymc"], None, day, [f"{name}=={version}" for name, version in packages.items()])
     tag = parse(text).tag
-    (tmp_path / "next").mkdir()
-    (tmp_path / f"next/{tag}.txt").write_text(text)
-    (tmp_path / "next/imports.json").write_text(json.dumps({tag: {}}))
-    assert [stack.tag for stack in proposals.accept(tmp_path / "next", folder)] == [tag]
-    early = lock_text(NEW[1:], None, day + timedelta(days=6), pins)
-    (tmp_path / "early").mkdir()
-    (tmp_path / f"early/{parse(early).tag}.txt").write_text(early)
-    (tmp_path / "early/imports.json").write_text(json.dumps({parse(early).tag: {}}))
-    assert "was not a week old on its day" in refused(tmp_path / "early", folder)
+    to.mkdir()
+    (to / f"{tag}.txt").write_text(text)
+    (to / "imports.json").write_text(json.dumps({tag: {}}))
+    return tag
+
+
+DUE = get_stack(NEW).resolved_as_of.replace(hour=0, minute=0, second=0) + timedelta(days=8)
+
+
+def test_a_snapshot_is_added_when_it_is_due_and_not_before(tmp_path, folder, index_of_locks, proposal):
+    index_of_locks["jax"] |= {"0.99": DUE - timedelta(days=1), "0.100": DUE}
+    proposals.accept(proposal, folder)
+    tag = snapshot(tmp_path / "due", DUE)
+    assert [stack.tag for stack in proposals.accept(tmp_path / "due", folder)[0]] == [tag]
+    snapshot(tmp_path / "early", DUE + timedelta(days=6), jax="0.100")
+    assert "not of a midnight when" in refused(tmp_path / "early", folder)
+
+
+@pytest.mark.parametrize(
+    ("day", "changes", "why"),
+    [
+        (DUE + timedelta(hours=13), {}, "not of a midnight when v6.4.0 was a week old"),
+        (DUE, {"jax": get_stack(NEW).packages["jax"]}, "tells nothing new after v6.4.0"),
+        (DUE, {"pymc": "6.3.2"}, "PyMC 6.3.2 is not the newest release"),
+        (DUE, {"pymc": "6.4"}, "PyMC 6.4 is not the newest release"),
+        (DUE, {"pymc": "0!6.4.0"}, "not what a stack is called"),
+        (DUE, {"pymc": "v6.4.0"}, "not what a stack is called"),
+        (DUE, {"jax": "0.99.0"}, "the index had no jax 0.99.0"),
+    ],
+)
+def test_a_snapshot_is_what_would_have_been_taken(tmp_path, folder, index_of_locks, proposal, day, changes, why):
+    index_of_locks["jax"]["0.99"] = DUE - timedelta(days=1)
+    proposals.accept(proposal, folder)
+    snapshot(tmp_path / "next", day, **changes)
+    assert why in refused(tmp_path / "next", folder)
+
+
+def test_a_snapshot_waits_for_a_release_that_has_no_lock(tmp_path, folder, index_of_locks):
+    index_of_locks["jax"]["0.99"] = DUE - timedelta(days=1)
+    snapshot(tmp_path / "next", DUE)
+    assert "PyMC 6.4.0 has no lock, and a snapshot waits for it" in refused(tmp_path / "next", folder)
+
+
+def test_a_release_that_is_passed_over_is_told(proposal, folder):
+    """It has no solution, or so it is said: it will not be locked any more."""
+    for name in ("imports.json", "timeline.json"):
+        whole = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({tag: value for tag, value in whole.items() if tag != "v6.3.2"}))
+    (folder / "v6.3.2.txt").unlink()
+    added, skipped = proposals.accept(proposal, folder)
+    assert ([stack.tag for stack in added], skipped) == ([NEW], ["6.3.2"])
+
+
+def test_a_stack_has_what_every_stack_has(proposal, folder):
+    (proposal / f"{NEW}.txt").write_text(
+        "".join(line for line in TEXT.splitlines(True) if not line.startswith("jax=="))
+    )
+    assert "it has no jax, which every stack has" in refused(proposal, folder)
 
 
 TEXT = get_stack(NEW).text
@@ -151,9 +199,7 @@ def test_what_is_no_lock_of_a_release_that_the_index_has_is_refused(proposal, fo
 
 
 def test_a_version_that_was_uploaded_later_is_refused(proposal, folder, index_of_locks):
-    index_of_locks["jax"][Version(get_stack(NEW).packages["jax"])] = get_stack(NEW).resolved_as_of + timedelta(
-        seconds=1
-    )
+    index_of_locks["jax"][get_stack(NEW).packages["jax"]] = get_stack(NEW).resolved_as_of + timedelta(seconds=1)
     assert "the index had no jax" in refused(proposal, folder)
 
 
@@ -180,6 +226,7 @@ def test_what_is_kept_is_not_changed(proposal, folder):
     [
         {}, {NEW: {}, "v6.3.2": {}}, {"v6.3.2": {}}, [], {NEW: []}, {NEW: {"os": "x"}}, {NEW: {"jax": 1}},
         {NEW: {"jax": "a\n::error::b"}}, {NEW: {"jax": "x" * 3000}}, {NEW: {"jax": "a\u202eb"}},
+        {NEW: {"jax": ""}}, {NEW: {"jax": "no", "install": "no"}},
     ],
 )  # fmt: skip
 def test_reasons_are_of_the_proposed_stacks_and_one_line_of_text(proposal, folder, imports):

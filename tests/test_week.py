@@ -281,6 +281,7 @@ def week(project: Project) -> Project:
     assert project.plan(runner) == [SNAPSHOT]
     # As artifacts are unpacked, with one that nobody planned. Whatever that is called, it is no command.
     project.nightly(runner, "measure", SNAPSHOT, f"incoming/results-{SNAPSHOT}/{SNAPSHOT}", *CELLS)
+    (runner / "incoming/results-plan").mkdir()
     (runner / "incoming" / HOSTILE).mkdir()
     project.said["not planned"] = project.nightly(
         runner, "collect", "--in", "incoming", "--release", SNAPSHOT, *WHAT, status=1

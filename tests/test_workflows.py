@@ -182,6 +182,10 @@ def test_no_shard_is_unpacked_into_the_folder_of_another():
     assert (down["pattern"], down["path"]) == ("results-*", "incoming")
     assert "merge-multiple" not in down
     assert "--in incoming" in make_targets()["nightly-collect"]
+    # A single artifact is unpacked elsewhere than several are: with this one, there are several.
+    (plan,) = artifacts("plan", "upload")
+    assert (plan["name"], plan["path"]) == ("results-plan", "plan")
+    assert "--to plan/" in make_targets()["nightly-plan"]
 
 
 def test_what_is_collected_is_what_was_planned():

@@ -51,6 +51,7 @@ def change_branch(
             )
         if attempt:
             progress(f"The branch {branch} has moved: the change is made again on its newest state.")
+        _git(repository, "worktree", "prune")  # those of processes that were killed
         with tempfile.TemporaryDirectory(prefix="branch-") as temporary:
             folder = Path(temporary) / "checkout"
             _git(repository, "worktree", "add", "--quiet", "--detach", str(folder), base)

@@ -49,6 +49,7 @@ AsOf = Annotated[
 ]
 _MOST_NAMED = 20
 _ARTIFACT = "results-"
+_PLAN = "results-plan"
 Branch = Annotated[str, typer.Option(help="The branch of `origin` that keeps locks and results.")]
 
 
@@ -76,9 +77,10 @@ def lock(
     This checkout is brought to them, unless it is of another branch or something in it is in the way.
     """
     added: list[Stack] = []
+    skipped: list[str] = []
 
     def add(folder: Path) -> str | None:
-        added[:] = proposals.accept(proposal, folder / "stacks")
+        added[:], skipped[:] = proposals.accept(proposal, folder / "stacks")
         return f"Add {_names('stack', [s.tag for s in added])}"
 
     commit = change_branch(ROOT, branch, add, _say)
@@ -87,6 +89,10 @@ def lock(
     left_alone = catch_up(ROOT, branch, commit)
     if left_alone:
         _say(f"This checkout is left as it is ({left_alone}): `plan` knows of no newer lock here before it is updated.")
+    if skipped:
+        raise BenchError(
+            f"PyMC {', '.join(skipped)} has no lock and never will: whoever resolved found no solution, or left it out."
+        )
 
 
 @app.command()
@@ -96,6 +102,7 @@ def plan(
     backend: Backends = None,
     warm: Warm = 2,
     most: Annotated[int, typer.Option(min=1, help="Stacks at most, the newest first.")] = 20,
+    to: Annotated[Path | None, typer.Option(help="A file to write it to as well.")] = None,
 ) -> None:
     """Print the stacks that are not wholly measured on this machine, newest first, as a JSON list for a matrix."""
     named = {stack.tag: stack for stack in map(locks.get_stack, release or [])}
@@ -105,6 +112,9 @@ def plan(
     found = json.dumps(left(chosen, machine_name(), cells, description, warm)[:most])
     print(found)
     output("stacks", found)
+    if to:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(found + "\n")
 
 
 def left(
@@ -185,6 +195,7 @@ def collect_command(
     release: Releases = None,
     model: Models = None,
     backend: Backends = None,
+    warm: Warm = 2,
     all_sizes: Annotated[bool, typer.Option("--all-sizes", help="Not the small sizes only.")] = False,
     branch: Branch = "main",
 ) -> None:
@@ -200,7 +211,8 @@ def collect_command(
     stacks = {stack.tag: stack for stack in (map(locks.get_stack, release) if release else locks.load_stacks())}
     description = inside()
     cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
-    task = Task(machine_name(), stacks, frozenset((c.model, c.n, c.backend) for c in cells), description["protocol"])
+    planned = frozenset((c.model, c.n, c.backend) for c in cells)
+    task = Task(machine_name(), stacks, planned, description["protocol"], trials=1 + warm)
     shards, strange = _shards(below, task) if below else ([], [])
     shards += [Shard(folder, task) for folder in folders or []]
     found = Collected()
@@ -224,25 +236,29 @@ def collect_command(
 def _shards(below: Path, task: Task) -> tuple[list[Shard], list[str]]:
     """The shards below a folder, each bound to the stack that it was planned for, and what else is there.
 
-    An artifact `results-<stack>` has one folder, `<stack>`. Several artifacts are unpacked into folders of their names;
-    where there is only one, into the folder itself. A run without shards has no such folder.
+    An artifact `results-<stack>` has one folder, `<stack>`, and is unpacked into a folder of its own name: as long as
+    there are several, which the artifact of the plan sees to. It is the only one where nothing was measured.
     """
     entries = sorted(below.iterdir()) if below.is_dir() else []
-    artifacts = [path for path in entries if path.name.startswith(_ARTIFACT)]
+    if not any(path.name == _PLAN and path.is_dir() for path in entries):
+        return [], [f"{_shown(path)} is no artifact beside {_PLAN}" for path in entries if path.name != "plan.json"]
     shards, strange = [], []
-    for place, names in [(path, {path.name.removeprefix(_ARTIFACT)}) for path in artifacts] or [(below, task.stacks)]:
-        for path in sorted(place.iterdir()) if place.is_dir() and not place.is_symlink() else []:
-            if path.name in task.stacks and path.name in names:
-                stack = {path.name: task.stacks[path.name]}
-                shards.append(Shard(path, replace(task, stacks=stack)))
+    for place in (path for path in entries if path.name != _PLAN):
+        tag = place.name.removeprefix(_ARTIFACT)
+        if place.name == tag or tag not in task.stacks or place.is_symlink() or not place.is_dir():
+            strange.append(f"{_shown(place)} is no artifact of this run")
+            continue
+        for path in sorted(place.iterdir()):
+            if path.name == tag:
+                shards.append(Shard(path, replace(task, stacks={tag: task.stacks[tag]})))
             else:
-                strange.append(f"{ascii(path.name)[1:-1][:100]} in {ascii(place.name)[1:-1][:100]} is no planned stack")
-    if artifacts:
-        strange += [f"{ascii(p.name)[1:-1][:100]} is no artifact of this run" for p in entries if p not in artifacts]
-    elif len(shards) > 1:
-        strange += [f"{shard.folder.name} came in the same artifact as another stack" for shard in shards]
-        shards = []
+                strange.append(f"{_shown(path)} in {place.name} is not its stack")
     return shards, strange
+
+
+def _shown(path: Path) -> str:
+    """A name that may be anything."""
+    return ascii(path.name)[1:-1][:100]
 
 
 def _listed(sentences: Sequence[str]) -> str:

@@ -138,7 +138,7 @@ def comment(folder: Path, results: Path, run_id: int, head: str, repository: str
     description = inside()
     # Any parameter set: a pull request may add a model or a backend. The tables are made of records alone.
     stacks = {stack.tag: stack for stack in load_stacks()}
-    task = Task(MACHINE, stacks, None, description["protocol"], numbers=False)
+    task = Task(MACHINE, stacks, None, description["protocol"], numbers=False, trials=100)
     collected = collect([Shard(folder, task)], results)
     measurements, damaged = [], list(collected.refused)
     for tagged in sorted((results / "records").glob("*/*/")):

@@ -21,6 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 """What a row of asv's results holds; cut where nothing follows."""
 _OF_EACH_VALUE = tuple(i for i, name in enumerate(COLUMNS) if name == "result" or i >= COLUMNS.index("stats_ci_99_a"))
+_STATISTICS = tuple(i for i, name in enumerate(COLUMNS) if name.startswith("stats_"))
 _MOST_SAMPLES = 10_000
 
 
@@ -32,7 +33,8 @@ def _plain(text: str) -> str:
 
 # What machines, processors and packages are called: asv's pages show it as it is.
 Fact = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
-_Date = Annotated[int, Field(ge=0, lt=10**14)]  # milliseconds, from which asv makes a date
+_LAST_DATE = 4_102_444_800_000  # milliseconds: the year 2100; asv makes dates of them
+_Date = Annotated[int, Field(ge=0, lt=_LAST_DATE)]
 _Nothing = Annotated[dict[str, str], Field(max_length=0)]
 
 
@@ -138,7 +140,8 @@ def _check_row(benchmark: str, row: list, listed: Mapping) -> None:
         if name in ("params", "version"):
             continue
         if name in ("started_at", "duration"):
-            good = column is None or _is_number(column)
+            most = _LAST_DATE if name == "started_at" else 1e9
+            good = column is None or (_is_number(column) and 0 <= column < most)
         elif column is None:
             good = True
         elif name == "profile":
@@ -155,6 +158,14 @@ def _check_row(benchmark: str, row: list, listed: Mapping) -> None:
             good = all(v is None or _is_number(v) or (infinite and v in (-math.inf, math.inf)) for v in column)
         if not good or samples > _MOST_SAMPLES:
             raise ValueError(f"the {name} of {benchmark} is not what asv measures")
+    _check_statistics(benchmark, row, many)
+
+
+def _check_statistics(benchmark: str, row: list, many: int) -> None:
+    """asv computes all of a value's statistics, or none, and reads them so."""
+    statistics = [row[i] or [None] * many if i < len(row) else [None] * many for i in _STATISTICS]
+    if any(len({value is None for value in of_one}) > 1 for of_one in zip(*statistics, strict=True)):
+        raise ValueError(f"the statistics of {benchmark} are not all there")
 
 
 def _is_number(value: object) -> bool:
@@ -167,6 +178,28 @@ def _is_number(value: object) -> bool:
 def measured(value: object) -> bool:
     """Whether asv has measured this value: parameters that were left out, or failed, have none."""
     return isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
+
+
+def values(result: Mapping, benchmark: str) -> dict[tuple[str, ...], float]:
+    """What a result says of a benchmark, by its parameters, where it has been measured."""
+    row = result["results"].get(benchmark, [None, []])
+    return {cell: value for cell, value in zip(product(*row[1]), row[0] or (), strict=False) if measured(value)}
+
+
+def blanked(result: Mapping, blanks: Callable[[str, tuple], bool]) -> Mapping:
+    """A result without the values that `blanks` says of, given a benchmark and its parameters."""
+    results = {}
+    for benchmark, row in result["results"].items():
+        blank = {
+            k for k, cell in enumerate(product(*row[1])) if measured(_at(row, k)) and blanks(benchmark, cell)
+        }  # fmt: skip
+        results[benchmark] = [
+            [None if k in blank else value for k, value in enumerate(column)]
+            if i in _OF_EACH_VALUE and column
+            else column
+            for i, column in enumerate(row)
+        ]
+    return {**result, "results": results}
 
 
 def merged(

@@ -18,7 +18,8 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.output import printable
 from harness.results import asv_files
-from harness.results.asv_numbers import asv_numbers, sampled
+from harness.results.asv_numbers import asv_numbers
+from harness.results.metrics import OF_ASV, SAMPLING
 from harness.results.records import NAME, Record, read_records, write_records
 from harness.stacks.locks import Stack, recorded_hashes
 
@@ -40,7 +41,8 @@ Cell = tuple[str, int, str]
 class Task:
     """What a shard was to measure, and by which protocol: nothing else is taken of it. Without `cells` it is any cell.
 
-    With `numbers`, a record of a good measurement is taken together with asv's numbers of it, or not at all.
+    With `numbers`, a record of a good measurement is taken together with asv's numbers of it, or not at all. A
+    measurement has `trials` at most.
     """
 
     machine: str
@@ -48,6 +50,7 @@ class Task:
     cells: frozenset[Cell] | None
     protocol: int
     numbers: bool = True
+    trials: int = 100
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class _Taking:
     collected: Collected
     fresh: set[tuple[str, Cell]] = field(default_factory=set)
     same: set[tuple[str, Cell]] = field(default_factory=set)
+    bad: set[tuple[str, Cell]] = field(default_factory=set)
 
     def take(self) -> None:
         """Take machine, records and asv's numbers, in this order: the latter go with records that are kept."""
@@ -181,7 +185,9 @@ class _Taking:
     def _check_planned(self, machine: str, tag: str | None, cell: Cell | None = None) -> None:
         task = self.shard.task
         if machine != task.machine:
-            raise ValueError(f"it is of another machine than {task.machine}, for which this run was planned")
+            raise ValueError(
+                f"it is of another machine than {task.machine}, which is what this run is for (BENCH_MACHINE)"
+            )
         if tag is not None and tag not in task.stacks:
             raise ValueError("its stack was not to be measured by this shard")
         if None not in (cell, task.cells) and cell not in task.cells:
@@ -214,23 +220,39 @@ class _Taking:
     def _take_record(self, name: str, found: re.Match, numbers: Mapping[str, Mapping]) -> None:
         machine, tag, model, n, backend = found.groups()
         cell, task, source, target = (model, int(n), backend), self.shard.task, self.files[name], self.results / name
-        if target.is_file() and target.read_bytes() == source.read_bytes():
-            self.same.add((tag, cell))
+        try:
+            self._check_planned(machine, tag, cell)
+        except ValueError:
+            # A machine hands on all that it has of a stack.
+            if target.is_file() and target.read_bytes() == source.read_bytes():
+                self.collected.known += 1
+                return
+            raise
+        try:
+            documents = json.loads(source.read_text())
+        except (ValueError, RecursionError):
+            documents = None  # which is told below
+        identical = target.is_file() and target.read_bytes() == source.read_bytes()
+        if isinstance(documents, list) and len(documents) > task.trials and not identical:
+            raise ValueError(f"it has {len(documents)} trials, and {task.trials} at most were to be run")
+        _check_suite(documents, task.protocol)
+        try:
+            records = read_records(source, only_known=True)
+        except BenchError as error:
+            raise BenchError(f"{str(error).partition(': restore it')[0]}{_by(documents)}") from error
+        good = all(r.outcome == "ok" for r in records)
+        if identical:
+            (self.same if good else self.bad).add((tag, cell))
             self.collected.known += 1
             return
-        self._check_planned(machine, tag, cell)
-        records = read_records(source)
-        _check_protocol(records, task.protocol)
-        records, documents = read_records(source, only_known=True), json.loads(source.read_text())
         settings = records[0].settings
         if (settings.model, str(settings.n), settings.backend) != (model, n, backend):
             raise ValueError("it holds something else than its name says")
         stack = task.stacks[tag]
         if any(r.lock_sha256 != stack.sha256 for r in records):
             raise ValueError(f"it was not measured in the stack {tag} of this timeline")
-        good = all(r.outcome == "ok" for r in records)
-        if task.numbers and good and cell not in sampled(numbers.get(tag, {}).get("results", {})):
-            raise ValueError("asv's number of it did not come along, or was refused")
+        if task.numbers and good:
+            _check_numbers(numbers.get(tag, {"results": {}}), cell, records)
         if self._is_kept(target, task, tag, cell, documents):
             self.collected.known += 1
             return
@@ -238,6 +260,8 @@ class _Taking:
             raise ValueError(f"it is larger than {LARGEST_FILE // 10**6} MB when it is written")
         write_records(target, documents)
         self.fresh.add((tag, cell))
+        if not good:
+            self.bad.add((tag, cell))
         self.collected.new.append(name)
 
     def _is_kept(self, target: Path, task: Task, tag: str, cell: Cell, documents: Sequence[Mapping]) -> bool:
@@ -260,10 +284,12 @@ class _Taking:
     def _take_numbers(self, name: str, tag: str, document: Mapping, benchmarks: Mapping) -> None:
         """Take asv's values of records that have just been taken, and those of kept ones of which it has none."""
         planned = {f"{model}-{n}" for model, n, _ in self.shard.task.cells or ()}
+        # Of a measurement that is not good, there is no number.
+        document = asv_files.blanked(document, lambda b, cell: _of_records(b) and (tag, _cell(b, cell)) in self.bad)
 
         def takes(benchmark: str, cell: tuple[str, ...], has_value: bool) -> bool:
             if _of_records(benchmark):
-                key = tag, (benchmark.partition(".")[0], int(cell[1]), cell[0].strip("'"))
+                key = tag, _cell(benchmark, cell)
                 return key in self.fresh or (key in self.same and not has_value)
             return not has_value and all(part.strip("'") in planned for part in cell[1:])
 
@@ -298,16 +324,41 @@ def _of_records(benchmark: str) -> bool:
     return bool(re.fullmatch(r"\w+\.(CompileSetup|Sampling)\.\w+", benchmark))
 
 
-def _check_protocol(records: Sequence[Record], protocol: int) -> None:
-    """Raise ValueError when another version of the suite measured, naming it."""
-    other = next((r for r in records if r.protocol != protocol), None)
-    if other is not None:
-        commit = other.provenance.suite_commit if other.provenance else None
-        which = f"suite {commit[:12]} of protocol {other.protocol}" if commit else f"protocol {other.protocol}"
-        raise ValueError(
-            f"it was measured by {which}, and this is protocol {protocol}: bring that checkout to the branch's state, "
-            "and measure again"
-        )
+def _cell(benchmark: str, parameters: tuple[str, ...]) -> Cell:
+    """Of which parameter set a value of such a benchmark is."""
+    return benchmark.partition(".")[0], int(parameters[1]), parameters[0].strip("'")
+
+
+def _check_suite(documents: object, protocol: int) -> None:
+    """Raise ValueError when another protocol measured, naming the suite's version."""
+    for document in documents if isinstance(documents, list) else ():
+        other = document.get("protocol") if isinstance(document, dict) else protocol
+        if other != protocol:
+            raise ValueError(f"it is of protocol {str(other)[:20]}, and this is {protocol}{_by(documents)}")
+
+
+def _by(documents: object) -> str:
+    """By which version of the suite it says that it was measured, and what to do then."""
+    try:
+        commit = documents[0]["provenance"]["suite_commit"][:12]
+    except (LookupError, TypeError):
+        commit = "another version"
+    return f"; it was measured by suite {commit}: bring that checkout to the branch's state, and measure again"
+
+
+def _check_numbers(result: Mapping, cell: Cell, records: Sequence[Record]) -> None:
+    """Raise ValueError unless asv's numbers of a good measurement came along, and are of its trials."""
+    model, n, backend = cell
+    for metric in OF_ASV:
+        number = asv_files.values(result, f"{model}.{metric.benchmark}").get((repr(backend), str(n)))
+        if number is None:
+            if metric is SAMPLING:
+                raise ValueError("asv's number of it did not come along, or was refused")
+            continue
+        of = [v for r in records if (metric.or_cold or r.kind == metric.kind) and (v := metric.of(r)) is not None]
+        # asv's are rounded: small ones to four digits behind the point, large ones to whole numbers.
+        if not of or not min(of) * 0.99 - 0.006 <= number <= max(of) * 1.01 + 0.006:
+            raise ValueError(f"asv's {metric.benchmark} of it is {number:.6g}, which none of its trials is")
 
 
 def _kept(path: Path, otherwise: dict | None) -> dict | None:

@@ -91,6 +91,11 @@ REWRITES = Metric(
 GRADIENT_COUNT = Metric("gradients", "Gradients evaluated", "gradients", None, _gradients, kind="warm", exact=True)
 
 
+WALL = Metric(
+    "wall", "The whole call", "s", "Sampling.track_wall", lambda r: r.clocks and r.clocks.call_wall_seconds, kind="warm"
+)
 HISTORY = (COLD_SETUP, WARM_SETUP, SAMPLING, SECONDS_PER_1000, GRADIENTS, MEMORY)
 COUNTERS = (NODES, REWRITES, GRADIENT_COUNT)
 METRICS = (*HISTORY, *COUNTERS)
+# What asv's benchmarks of a model report.
+OF_ASV = tuple(metric for metric in (*METRICS, WALL) if metric.benchmark)

@@ -123,9 +123,11 @@ class Provenance(_Document):
     usable_cpus: Count | None = None
     memory_mib: Count | None = None
     device: Text | None = None
-    environment: dict[Text, Text] = {}
-    blas: list[dict[Text, Text | Count | None]] = []
-    packages: dict[Text, Text] = {}
+    environment: Annotated[dict[Text, Text], Field(max_length=100)] = {}
+    blas: Annotated[
+        list[Annotated[dict[Text, Text | Count | None], Field(max_length=20)]], Field(max_length=100, fail_fast=True)
+    ] = []
+    packages: Annotated[dict[Text, Text], Field(max_length=2000)] = {}
 
 
 class Diagnostics(_Document):
@@ -149,7 +151,7 @@ class Resolved(_Document):
     sampler: Text | None = None
     linker: Text | None = None
     gradient_backend: Text | None = None
-    step_methods: list[Text] = []
+    step_methods: Annotated[list[Text], Field(max_length=100, fail_fast=True)] = []
     chains: Count | None = None
     draws: Count | None = None
     tune: Count | None = None
@@ -162,8 +164,8 @@ class Control(_Document):
 
     drift: NotNegative
     contaminated: bool
-    before: dict[Text, NotNegative] = {}
-    after: dict[Text, NotNegative] = {}
+    before: Annotated[dict[Text, NotNegative], Field(max_length=10)] = {}
+    after: Annotated[dict[Text, NotNegative], Field(max_length=10)] = {}
 
 
 class Record(_Document):
@@ -187,7 +189,7 @@ class Record(_Document):
     trial_wall_seconds: NotNegative = 0.0
     draws_sha256: Text | None = None
     resolved: Resolved | None = None
-    diagnostics: dict[Text, Diagnostics] | None = None
+    diagnostics: Annotated[dict[Text, Diagnostics], Field(max_length=1000)] | None = None
     control: Control | None = None
     graph: Graph | None = None
     provenance: Provenance | None = None
@@ -247,7 +249,8 @@ class Measurement:
         return self.outcome != "ok" or len(self.records) >= 1 + warm
 
 
-_RECORDS = TypeAdapter(list[Record])
+# The first that is wrong tells: of a million that are wrong, all would be kept to be told.
+_RECORDS = TypeAdapter(Annotated[list[Record], Field(fail_fast=True)])
 
 
 def read_records(path: Path, measurement: bool = True, only_known: bool = False) -> tuple[Record, ...]:

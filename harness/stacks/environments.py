@@ -5,6 +5,8 @@ It is always made anew: emptying a directory and linking the files of uv's cache
 uninstalling, and leaves nothing of the stack before. This module must not know releases, benchmarks or asv.
 """
 
+import base64
+import csv
 import hashlib
 import os
 import re
@@ -135,8 +137,13 @@ def install(path: Path, stack: Stack, *extra: Path) -> None:
     Raises:
         BenchError: as `create` and `sync`.
     """
+    was_this_one = _noted(path)[:1] == [digest(stack)]
     create(path)
     sync(path, stack.text, ASV_REQUIREMENTS, *extra, label=stack.tag)
+    if was_this_one:
+        # So that the next run checks it as well, if this one finds that it is damaged.
+        (path / MARKER).write_text(f"{digest(stack)} unchecked\n")
+        _check_files(path, stack)
     if accelerator() and "jax" in stack.packages:
         run_uv(
             ["pip", "install", "--quiet", "--python", str(python(path)), *accelerated_jax(stack)],
@@ -169,10 +176,40 @@ def accelerated_jax(stack: Stack) -> list[str]:
 def holds(path: Path, stack: Stack) -> bool:
     """Return whether the environment at `path` is the one of `stack`, with every file as it was installed."""
     try:
-        noted = (path / MARKER).read_text().split()
-        return noted == [digest(stack), _inventory(path / "lib")] and python(path).exists()
+        whole = python(path).exists() and (path / "pyvenv.cfg").is_file()
+        return whole and _noted(path) == [digest(stack), _inventory(path / "lib")]
     except OSError:
         return False
+
+
+def _noted(path: Path) -> list[str]:
+    """Return what the marker of an environment says: the digest of its stack, and its inventory."""
+    try:
+        return (path / MARKER).read_text().split()
+    except OSError:
+        return []
+
+
+def _check_files(path: Path, stack: Stack) -> None:
+    """Check each file of an environment against its package's own list; takes a second or two.
+
+    uv links files from its cache: what was written into one of an environment is damaged in all, and in the next.
+
+    Raises:
+        MachineError: a file is another than its package has.
+    """
+    for listed in path.glob("lib/python*/site-packages/*.dist-info/RECORD"):
+        for name, digest_of, _ in csv.reader(listed.read_text().splitlines()):
+            kind, _, wanted = digest_of.partition("=")
+            file = listed.parent.parent / name
+            if kind == "sha256" and not name.startswith(".."):
+                found = hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b""
+                if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != wanted:
+                    package = listed.parent.name.partition("-")[0]
+                    raise MachineError(
+                        f"{name} of stack {stack.tag} is damaged, in uv's cache as well: run `uv cache clean {package}`"
+                        " and the same command again."
+                    )
 
 
 def _inventory(folder: Path, ending: str = "") -> str:

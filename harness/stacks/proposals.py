@@ -7,12 +7,13 @@ that the index has, and only appends to the history. Nothing of it is installed 
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +24,9 @@ from requests import RequestException
 from harness.errors import BenchError, MachineError
 from harness.stacks import updating
 from harness.stacks.imports import MODULES
-from harness.stacks.locks import STACKS, WAIT, Stack, load_stacks, parse, recorded_imports, truncated
+from harness.stacks.locks import DECIDING, STACKS, TAG, Stack, load_stacks, parse, recorded_imports, truncated
 from harness.stacks.releases import project_files, pymc_releases
-from harness.stacks.resolving import NO_NUMBA, lock_text
+from harness.stacks.resolving import NO_NUMBA, REQUESTED, WITHOUT_NUMBA, lock_text
 
 _IMPORTS = "imports.json"
 _LARGEST_FILE = 100_000
@@ -57,11 +58,11 @@ def propose(
     return added, unsolved
 
 
-def accept(proposal: Path, folder: Path) -> list[Stack]:
+def accept(proposal: Path, folder: Path) -> tuple[list[Stack], list[str]]:
     """Add the stacks of a proposal to the locks in `folder`, all or none; those that are there already are passed over.
 
     Returns:
-        The stacks that were added, in order of date.
+        The stacks that were added, in order of date, and the releases before them that have no lock and never will.
 
     Raises:
         BenchError: the proposal, or something in it, is refused; the sentence says what and why.
@@ -71,16 +72,17 @@ def accept(proposal: Path, folder: Path) -> list[Stack]:
     known = {stack.tag: stack for stack in load_stacks(folder)}
     new = [stack for stack in stacks if stack.tag not in known or known[stack.tag].text != stack.text]
     imports = _imports(files.get(_IMPORTS, "{}"), stacks)
+    skipped: list[str] = []
     if new:
         newest = max(known.values(), key=lambda stack: stack.date)
-        _check_history(newest, new)
+        skipped = _check_history(newest, new)
         _check_index(new)
     for stack in new:
         updating.write(folder / f"{stack.tag}.txt", stack.text)
         updating.write_record(stack, imports[stack.tag], folder)
     if new:
         updating.verify_history(folder)
-    return new
+    return new, skipped
 
 
 def _refused(name: str, why: str) -> BenchError:
@@ -109,6 +111,12 @@ def _parsed(name: str, text: str) -> Stack:
         raise _refused(name, f"it is no lock ({str(error).partition(';')[0][:300]!r})") from error
     if name != f"{stack.tag}.txt":
         raise _refused(name, f"it is the lock of {stack.tag}")
+    if not re.fullmatch(TAG, stack.tag):
+        raise _refused(name, "that is not what a stack is called")
+    wanted = REQUESTED if "numba" in stack.packages else WITHOUT_NUMBA
+    missing = {name.partition("[")[0] for name in wanted} - set(stack.packages)
+    if missing:
+        raise _refused(name, f"it has no {min(missing)}, which every stack has")
     pins = [f"{package}=={version}" for package, version in stack.packages.items()]
     uploaded = None if stack.is_snapshot else stack.date
     without = "" if "numba" in stack.packages else NO_NUMBA
@@ -125,15 +133,22 @@ def _imports(text: str, stacks: Iterable[Stack]) -> dict[str, dict[str, str]]:
     if set(imports) != {stack.tag for stack in stacks}:
         raise _refused(_IMPORTS, "it is not of the stacks that are proposed")
     for failures in imports.values():
-        if set(failures) - {*MODULES, "install"} or not all(reason.isprintable() for reason in failures.values()):
-            raise _refused(_IMPORTS, "it names a module that is not asked for, or a reason is not one line of text")
+        if set(failures) - {*MODULES, "install"} or ("install" in failures and len(failures) > 1):
+            raise _refused(_IMPORTS, "it names a module that is not asked for")
+        if not all(reason.strip() and reason.isprintable() for reason in failures.values()):
+            raise _refused(_IMPORTS, "a reason is not one line of text")
     return imports
 
 
-def _check_history(newest: Stack, new: Iterable[Stack]) -> None:
-    """Raise a `BenchError` unless each is a release, or a snapshot that is due, after the one before it."""
+def _check_history(newest: Stack, new: Iterable[Stack]) -> list[str]:
+    """Return which releases are passed over; raise a `BenchError` unless each comes after the one before it.
+
+    Each is a release, or a snapshot that is due. One without a solution keeps none after it from being locked.
+    """
     uploads = {release.version: truncated(release.uploaded) for release in pymc_releases()}
     now = datetime.now(UTC)
+    since, tags = newest.date, {stack.tag for stack in new}
+    skipped = [version for version, uploaded in uploads.items() if uploaded > since and f"v{version}" not in tags]
     for stack in new:
         name = f"{stack.tag}.txt"
         if stack.date <= newest.date:
@@ -141,14 +156,18 @@ def _check_history(newest: Stack, new: Iterable[Stack]) -> None:
         if stack.resolved_as_of > now:
             raise _refused(name, "its day is not over")
         if stack.is_snapshot:
-            upto = [Version(version) for version, uploaded in uploads.items() if uploaded <= stack.date - WAIT]
-            if not upto or Version(stack.version) != max(upto):
-                raise _refused(name, f"PyMC {stack.version} was not the newest release on its day")
-            if stack.date < newest.resolved_as_of + updating.SNAPSHOT_AFTER:
-                raise _refused(name, f"{newest.tag} was not a week old on its day")
+            if skipped:
+                raise _refused(name, f"PyMC {skipped[0]} has no lock, and a snapshot waits for it")
+            if stack.version != max(uploads, key=Version):
+                raise _refused(name, f"PyMC {stack.version} is not the newest release")
+            if stack.date.time() != time(0) or stack.date < newest.resolved_as_of + updating.SNAPSHOT_AFTER:
+                raise _refused(name, f"it is not of a midnight when {newest.tag} was a week old")
+            if all(stack.packages.get(package) == newest.packages.get(package) for package in DECIDING):
+                raise _refused(name, f"it tells nothing new after {newest.tag}")
         elif uploads.get(stack.version) != stack.date:
             raise _refused(name, f"the index has no PyMC {stack.version} that was uploaded then")
         newest = stack
+    return [version for version in skipped if uploads[version] < newest.date]
 
 
 def _check_index(new: Iterable[Stack]) -> None:
@@ -163,12 +182,12 @@ def _check_index(new: Iterable[Stack]) -> None:
         ) from error
     for stack in new:
         for name, version in stack.packages.items():
-            uploaded = uploads[name].get(Version(version))
+            uploaded = uploads[name].get(version)
             if uploaded is None or uploaded > stack.resolved_as_of:
                 raise _refused(f"{stack.tag}.txt", f"the index had no {name} {version} on its day")
 
 
-def _uploads(project: str) -> dict[Version, datetime]:
+def _uploads(project: str) -> dict[str, datetime]:
     """When each version of a project was first uploaded; of a file whose time is not told, at any time."""
     from pypi_simple import NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError
 
@@ -176,10 +195,10 @@ def _uploads(project: str) -> dict[Version, datetime]:
         files = project_files(project)
     except (NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError):
         return {}
-    found: dict[Version, datetime] = {}
+    found: dict[str, datetime] = {}
     for file in files:
         try:
-            version = Version(file.version or "")
+            version = str(Version(file.version or ""))  # as uv writes it
         except InvalidVersion:
             continue
         uploaded = file.upload_time or datetime.min.replace(tzinfo=UTC)
