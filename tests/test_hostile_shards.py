@@ -29,7 +29,7 @@ from harness.suite import inside
 from tests import site_results as make
 from tests.conftest import copy_suite
 
-MANY = int(os.environ.get("BENCH_FUZZ_SHARDS", "1500"))
+MANY = int(os.environ.get("BENCH_FUZZ_SHARDS", "1100"))
 STACKS = load_stacks()
 CELLS = [("ppca", 500, "pymc-c"), ("ppca", 500, "blackjax")]
 TASK = Task(make.MACHINE, {}, frozenset(CELLS), inside()["protocol"])
@@ -48,9 +48,9 @@ def honest(tmp_path_factory) -> Files:
     return {p.relative_to(folder).as_posix(): json.loads(p.read_text()) for p in paths}
 
 
-def of_stack(text: str, stack: Stack, instead_of: Stack = STACKS[0]) -> str:
+def of_stack(text: str, stack: Stack) -> str:
     """What is said of the first stack, said of another one."""
-    for mine, its in zip(marks(instead_of), marks(stack), strict=True):
+    for mine, its in zip(marks(STACKS[0]), marks(stack), strict=True):
         text = text.replace(mine, its)
     return text
 
@@ -73,7 +73,7 @@ TEXTS = st.one_of(
     st.text(max_size=20),
 )  # fmt: skip
 EXTREMES = [10**400, 5e-324, -1e300, math.inf, 0, "<b>\u202e=1+1"]
-EXTREME = st.sampled_from([*EXTREMES[:-1], 1e308, -1, 10**4000])
+EXTREME = st.sampled_from([*EXTREMES[:-1], 1e308, -1, 10**4000, 1e-40, 1e14, 1e-8, 3, 0.9, 10**9])
 NUMBERS = st.one_of(EXTREME, st.floats(), st.integers())
 ATOMS = st.one_of(NUMBERS, TEXTS, st.booleans(), st.none())
 VALUES = st.one_of(
@@ -224,11 +224,6 @@ def write(files: Files, folder: Path, stack: Stack) -> None:
             continue  # no such name can be in a folder
 
 
-def genuine(honest: Files, name: str, stack: Stack) -> object:
-    """What an honest shard of a stack has under a name."""
-    return json.loads(of_stack(json.dumps(honest[of_stack(name, STACKS[0], stack)]), stack))
-
-
 def has_nothing_new(path: Path, stack: Stack) -> bool:
     """Whether it is a good result of asv: of it nothing is taken where no record is."""
     if not path.is_file() or path.is_symlink():
@@ -292,11 +287,12 @@ class Collector:
             if (path.is_symlink() or not path.is_dir()) and name not in now and not has_nothing_new(path, stack):
                 told = collecting._named(shard, name), f"{stack.tag} has more than"
                 assert any(start in reason for reason in refused for start in told), name
-        # What was taken can be read, and is published with that of others.
+        # What was taken can be read, and what is hostile of it is published with that of others.
         for name in now.keys() - {"asv/benchmarks.json"}:
             assert not name.startswith("records") or read_records(results / name, only_known=True)
         del now["asv/benchmarks.json"]
-        if any(json.loads(content) != genuine(self.honest, name, stack) for name, content in now.items()):
+        hostile = [name for name, content in files.items() if content != self.honest.get(name)]
+        if any(now.get(name) != kept.get(name) for name in (of_stack(name, stack) for name in hostile)):
             self.accepted += 1
             self.taken.append(now)
             if len(self.taken) == len(STACKS):
@@ -305,7 +301,7 @@ class Collector:
     def publish(self) -> None:
         """Publish all that was taken since the last time; what cannot be is shown."""
         shards, self.taken = self.taken, []
-        if self.problem(shards):
+        if shards and self.problem(shards):
             culprits = [(problem, files) for files in shards if (problem := self.problem([files]))]
             pytest.fail(f"{len(culprits)} of {len(shards)} cannot be published, such as {str(culprits[:1])[:3000]}")
 
@@ -350,4 +346,4 @@ def test_a_hostile_shard_is_refused_by_name_or_published_and_does_nothing_else(h
         collector.collect(*shard)
 
     holds()
-    assert collector.accepted > MANY / 50, "too few are honest enough to tell anything"
+    assert collector.accepted > MANY / 100, "too few are honest enough to tell anything"
