@@ -38,7 +38,9 @@ def take(shards: Sequence[Shard], checkout: Path) -> Collected:
             f"The site cannot be built from what is kept already ({problem}): `asv publish` in a checkout says more. "
             "Nothing was taken."
         )
-    parts = _narrowed(shards, checkout, time.monotonic() + LONGEST_SEARCH)
+    parts, until = Collected(), time.monotonic() + LONGEST_SEARCH
+    for half in _halves(shards):
+        parts.add(_narrowed(half, checkout, until))
     return Collected(parts.new, collected.known, collected.refused + parts.refused)
 
 
@@ -56,20 +58,26 @@ def _narrowed(shards: Sequence[Shard], checkout: Path, until: float) -> Collecte
         _keep(checkout)
         return found
     _undo(checkout)
-    if len(shards) > 1:
-        halves = [shards[: len(shards) // 2], shards[len(shards) // 2 :]]
-    else:
+    halves, together = _halves(shards), Collected()
+    if len(halves) == 1:
         (shard,) = shards
-        cells = sorted(shard.task.cells)
-        if len(cells) < 2:
-            what = "-".join(map(str, cells[0])) if cells else "its machine and asv's numbers"
-            return Collected(refused=[f"{shard.folder.name}, {what}: the site cannot be built with it ({problem})"])
-        parts = cells[: len(cells) // 2], cells[len(cells) // 2 :]
-        halves = [[replace(shard, task=replace(shard.task, cells=frozenset(part)))] for part in parts]
-    together = Collected()
+        what = "-".join(map(str, next(iter(shard.task.cells))))
+        return Collected(refused=[f"{shard.folder.name}, {what}: the site cannot be built with it ({problem})"])
     for half in halves:
         together.add(_narrowed(half, checkout, until))
     return together
+
+
+def _halves(shards: Sequence[Shard]) -> list[Sequence[Shard]]:
+    """Half of the shards and the other half; of one, half of its parameter sets and the other; of one set, itself."""
+    if len(shards) > 1:
+        return [shards[: len(shards) // 2], shards[len(shards) // 2 :]]
+    (shard,) = shards
+    cells = sorted(shard.task.cells)
+    if len(cells) < 2:
+        return [shards]
+    parts = cells[: len(cells) // 2], cells[len(cells) // 2 :]
+    return [[replace(shard, task=replace(shard.task, cells=frozenset(part)))] for part in parts]
 
 
 def unpublishable(checkout: Path) -> str | None:
