@@ -6,16 +6,20 @@ found here by building the site, and is left out by name. It must not know how a
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.measuring import parent
 from harness.measuring.run import why_it_stopped
 from harness.results.collecting import Collected, Shard, collect
 
@@ -83,16 +87,22 @@ def _halves(shards: Sequence[Shard]) -> list[Sequence[Shard]]:
 def unpublishable(checkout: Path) -> str | None:
     """Why `asv publish` fails in a checkout, by its own word, or None when it does not."""
     with tempfile.TemporaryDirectory(prefix="candidate-") as site:
+        asv = subprocess.Popen(
+            [sys.executable, "-m", "asv", "publish", "--html-dir", site],
+            cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", start_new_session=True, env={**os.environ, **parent.told()},
+        )  # fmt: skip
+        resource.prlimit(asv.pid, resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "asv", "publish", "--html-dir", site],
-                cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors="replace", timeout=TIMEOUT, check=False,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY)),
-            )  # fmt: skip
+            said, _ = asv.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             return f"it takes more than {TIMEOUT:.0f} s"
-    return why_it_stopped(done.stdout)[:300] if done.returncode else None
+        finally:
+            # asv has processes of its own, and it is one of these that takes so long.
+            with suppress(ProcessLookupError):
+                os.killpg(asv.pid, signal.SIGKILL)
+            asv.wait()
+    return why_it_stopped(said)[:300] if asv.returncode else None
 
 
 def _keep(checkout: Path) -> None:
