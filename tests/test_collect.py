@@ -567,6 +567,19 @@ def test_asvs_number_is_one_of_its_trials(shard, results, factor, metric):
     assert not (results / "records").exists()
 
 
+def test_a_number_that_was_lost_is_taken_only_if_it_is_of_the_record_that_is_kept(shard, results):
+    collect([shard], results)
+    whole = numbers(results)
+    asv_file(results).unlink()
+    honest = asv_file(shard).read_text()
+    with_numbers(shard, "ppca.Sampling.track_sampling", lambda value: value and value / 1000)
+    assert sum("which none of its trials is" in reason for reason in collect([shard], results).refused) == 2
+    assert not asv_file(results).exists()
+    asv_file(shard).write_text(honest)
+    collect([shard], results)
+    assert numbers(results) == whole
+
+
 def test_of_a_measurement_that_failed_there_is_no_number(shard, results):
     collect([shard], results)
     before = numbers(results)

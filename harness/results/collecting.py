@@ -156,9 +156,8 @@ class _Taking:
                 if found := _RECORD.fullmatch(name):
                     self._take_record(name, found, numbers)
                 elif name == _BENCHMARKS or not task.numbers:
-                    self.collected.known += (
-                        1  # the list is made of this repository's code, and not taken from elsewhere
-                    )
+                    # The list of benchmarks is made of this repository's own code.
+                    self.collected.known += 1
                 elif found := _MACHINE.fullmatch(name):
                     self._take_machine(name, found[1])
                 else:
@@ -228,10 +227,7 @@ class _Taking:
                 self.collected.known += 1
                 return
             raise
-        try:
-            documents = json.loads(source.read_text())
-        except (ValueError, RecursionError):
-            documents = None  # which is told below
+        documents = _documents(source)
         identical = target.is_file() and target.read_bytes() == source.read_bytes()
         if isinstance(documents, list) and len(documents) > task.trials and not identical:
             raise ValueError(f"it has {len(documents)} trials, and {task.trials} at most were to be run")
@@ -242,8 +238,7 @@ class _Taking:
             raise BenchError(f"{str(error).partition(': restore it')[0]}{_by(documents)}") from error
         good = all(r.outcome == "ok" for r in records)
         if identical:
-            (self.same if good else self.bad).add((tag, cell))
-            self.collected.known += 1
+            self._know(tag, cell, records, numbers.get(tag))
             return
         settings = records[0].settings
         if (settings.model, str(settings.n), settings.backend) != (model, n, backend):
@@ -263,6 +258,15 @@ class _Taking:
         if not good:
             self.bad.add((tag, cell))
         self.collected.new.append(name)
+
+    def _know(self, tag: str, cell: Cell, records: Sequence[Record], result: Mapping | None) -> None:
+        """Note that a record is kept as it came; asv's numbers of it may be missing."""
+        self.collected.known += 1
+        if any(r.outcome != "ok" for r in records):
+            self.bad.add((tag, cell))
+        elif result:
+            _check_numbers(result, cell, records)
+            self.same.add((tag, cell))
 
     def _is_kept(self, target: Path, task: Task, tag: str, cell: Cell, documents: Sequence[Mapping]) -> bool:
         """Whether what is kept of this protocol stays: it gives way only to what goes on from it, trial by trial.
@@ -322,6 +326,14 @@ _REFUSED = (
 def _of_records(benchmark: str) -> bool:
     """Whether a benchmark's values come from the trials that records tell of."""
     return bool(re.fullmatch(r"\w+\.(CompileSetup|Sampling)\.\w+", benchmark))
+
+
+def _documents(path: Path) -> object:
+    """What a file holds, or None where that is not JSON, which whoever reads it as records tells."""
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        return None
 
 
 def _cell(benchmark: str, parameters: tuple[str, ...]) -> Cell:
