@@ -10,7 +10,7 @@ from pathlib import Path
 
 import models
 from sampling.backends import BACKENDS
-from sampling.measurement import measure, warm_trials
+from sampling.measurement import measure, warm_trials, why_not
 from sampling.process import die_with_parent
 from sampling.record import OK, UNSUPPORTED
 from sampling.settings import PROTOCOL_VERSION, Settings
@@ -49,11 +49,11 @@ class _Measured:
         folder = _scratch() / f"{self.model}-{n}-{backend}"
         records = measure(Settings(self.model, n, backend), folder, warm_trials())
         (folder / "run").write_text(os.environ.get("BENCH_RUN", ""))
-        worst = next((r for r in records if r["outcome"] != OK), None)
+        worst = why_not(records)
         if worst is not None:
             message = f"{worst['outcome']}: {worst['reason']}"
             raise NotImplementedError(message) if worst["outcome"] == UNSUPPORTED else RuntimeError(message)
-        self.records = records
+        self.records = [r for r in records if r["outcome"] == OK]
 
     def clock(self, name, kind=None):
         """One of the records' clocks, in seconds, for all trials or for those of one kind, "cold" or "warm"."""
@@ -90,36 +90,53 @@ class _CompileSetup(_Measured):
 
 
 class _Sampling(_Measured):
-    """Tuning and drawing, net of compilation."""
+    """Tuning, drawing and what follows, in warm trials: each has a seed of its own, so that samples show the spread."""
 
     unit = "seconds"
 
-    def track_wall(self, backend, n):
-        """The whole `pm.sample` call with warm caches: what `%%time` shows."""
-        return self.clock("call_wall_seconds", "warm")
+    def track_time_to_answer(self, backend, n):
+        """From `import pymc` until `pm.sample` returns with 1000 effective draws of the hardest estimand."""
+        return self.of_warm(lambda r: r["time_to_answer_seconds"])
+
+    def track_total(self, backend, n):
+        """From `import pymc` until `pm.sample` returns."""
+        return self.clock("total_wall_seconds", "warm")
 
     def track_sampling(self, backend, n):
         """Tuning and drawing, net of compilation."""
-        return self.clock("sampling_wall_seconds")
+        return self.clock("sampling_wall_seconds", "warm")
 
-    def track_seconds_per_1000_effective_draws(self, backend, n):
-        """Sampling seconds, for each 1000 effective draws of the worst estimand."""
-        return _samples(1000 * r["clocks"]["sampling_wall_seconds"] / r["effective_draws"] for r in self.records)
+    def track_finish(self, backend, n):
+        """After the last draw: transforming, collecting, convergence checks."""
+        return self.clock("finish_wall_seconds", "warm")
+
+    def track_gradient(self, backend, n):
+        """Sampling, for each gradient evaluation; n/a where a sampler does not count them, or does other work, too."""
+        return self.of_warm(self._microseconds_per_gradient, decimals=3)
 
     def track_gradients_per_effective_draw(self, backend, n):
         """Gradient evaluations in tuning and drawing, for each effective draw; n/a where a sampler does not count."""
-        counts = [(r["counters"], r["effective_draws"]) for r in self.records]
-        known = (
-            (c["gradients_tuning"] + c["gradients_drawing"]) / effective
-            for c, effective in counts
-            if c["gradients_tuning"] is not None and c["gradients_drawing"] is not None
-        )
-        return _samples(known, decimals=2)
+        return self.of_warm(lambda r: self._gradients(r) and self._gradients(r) / r["effective_draws"], decimals=2)
 
     def track_peak_memory(self, backend, n):
         """Peak memory of the process tree."""
-        return _samples((r["peak_memory_mib"] for r in self.records), decimals=0)
+        return self.of_warm(lambda r: r["peak_memory_mib"], decimals=0)
 
+    def of_warm(self, number, decimals=4):
+        """A number of each warm trial that has it."""
+        found = (number(r) for r in self.records if r["kind"] == "warm")
+        return _samples((value for value in found if value is not None), decimals)
+
+    @staticmethod
+    def _gradients(record):
+        counts = record["counters"]["gradients_tuning"], record["counters"]["gradients_drawing"]
+        return None if None in counts else sum(counts)
+
+    def _microseconds_per_gradient(self, record):
+        gradients, methods = self._gradients(record), record["resolved"]["step_methods"]
+        return 1e6 * record["clocks"]["sampling_wall_seconds"] / gradients if gradients and len(methods) < 2 else None
+
+    track_gradient.unit = "microseconds"
     track_gradients_per_effective_draw.unit = "gradients"
     track_peak_memory.unit = "MiB"
 

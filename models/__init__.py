@@ -1,9 +1,9 @@
 """What is sampled: one file per model, with its data, its estimands and their exact posterior moments.
 
 A model is a module of this package whose name does not start with an underscore: adding one is adding that file.
-It has `SIZES`, `DISCRETE`, `DATA_SHA256`, `data`, `build`, `estimands` and `reference`; `ppca` is the example to
-read. One whose draws are so autocorrelated that the usual number of them says too little has `ITERATIONS` as well, as
-`coal_mining`. This package imports nothing of the project, knows neither samplers nor benchmarks, and imports PyMC
+It has `SIZES`, `DISCRETE`, `DATA_SHA256`, `data`, `build`, `estimands`, `reference` and `log_density`; `ppca` is the
+example to read. One with many latent variables has `latent` and `latent_reference` as well, as `ppca` and `discrete`.
+This package imports nothing of the project, knows neither samplers nor benchmarks, and imports PyMC
 inside `build` only: data and references need numpy and scipy at most, and are the same under every PyMC release.
 """
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._moments import Moments
-from ._quadrature import fitted_axes, moments
+from ._quadrature import fitted_axes, moments, normalised
 
 if TYPE_CHECKING:
     import pymc
@@ -73,11 +73,49 @@ def build(n: int) -> pymc.Model:
 
 
 def estimands(posterior: Mapping[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
-    """`component_estimands`, and the share of the observations in cluster 0 as the check of the labels.
+    """`component_estimands` and `label_estimands`.
 
     From draws of `mu` and `sigma` (chain, draw, 2) and `cluster` (chain, draw, n) to shape (chain, draw).
     """
-    return {**component_estimands(posterior), "share": (posterior["cluster"] == 0).sum(axis=-1) / n}
+    return {**component_estimands(posterior), **label_estimands(posterior, posterior["cluster"] == 0, n)}
+
+
+def label_estimands(posterior: Mapping[str, np.ndarray], in_first: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """How many of the n observations are in cluster 0, and how far in all these are above its mean, divided by n.
+
+    Labels that belong to other observations, or to other draws of mu, may have the right number, but are not as close
+    to mu_0. `in_first` says for each label (chain, draw, n) whether it is 0.
+    """
+    share = in_first.sum(axis=-1) / n
+    return {"share": share, "residual_0": in_first @ data(n) / n - posterior["mu"][..., 0] * share}
+
+
+def latent(posterior: Mapping[str, np.ndarray], n: int, elements: slice) -> np.ndarray:
+    """Whether each of these labels is 0, a boolean of shape (chain, draw, elements)."""
+    return posterior["cluster"][..., elements] == 0
+
+
+def log_density(posterior: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+    """The logarithm of the joint density of labels, mu, log(sigma) and the data, shape (chain, draw).
+
+    Not finite where a label is neither 0 nor 1, which no sampler may return.
+    """
+    cluster, of_labels = posterior["cluster"], log_joint(posterior, n)
+    chosen = np.where(cluster == 0, of_labels[..., 0, :], np.where(cluster == 1, of_labels[..., 1, :], -np.inf))
+    return chosen.sum(axis=-1) + log_prior(posterior)
+
+
+def log_joint(posterior: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+    """The log density of each observation together with either label, given mu and sigma: (chain, draw, 2, n)."""
+    mu, sigma = posterior["mu"][..., None], posterior["sigma"][..., None]
+    weights = np.array(WEIGHTS)[:, None] / np.sqrt(2 * np.pi)
+    return np.log(weights / sigma) - 0.5 * ((data(n) - mu) / sigma) ** 2
+
+
+def log_prior(posterior: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The log density of mu and log(sigma), shape (chain, draw); the logarithm's Jacobian is the last term."""
+    mu, sigma = posterior["mu"], posterior["sigma"]
+    return (-0.5 * (mu**2 + sigma**2) + np.log(sigma)).sum(axis=-1) - 2 * np.log(np.pi)
 
 
 def component_estimands(posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -103,13 +141,11 @@ def reference(n: int) -> dict[str, Moments]:
 def reference_for(y: np.ndarray) -> dict[str, Moments]:
     """Exact moments of the estimands for observations of shape (n,), by quadrature over mu and log(sigma).
 
-    The labels are summed out. Given mu and sigma they are independent, which gives the first two moments of the
-    number of members of cluster 0. The quadrature covers the main mode, which is all but 8e-9 of the posterior.
+    The labels are summed out. Given mu and sigma they are independent, which gives the first two moments of sums over
+    the members of cluster 0. The quadrature covers the main mode, which is all but 8e-9 of the posterior.
     """
-    n = len(y)
-    center = [TRUE_MU[0], np.log(TRUE_SIGMA[0]), TRUE_MU[1], np.log(TRUE_SIGMA[1])]
-    axes = fitted_axes(lambda *box: sum_out_labels(y, *box)[0], center, scale=[0.2] * 4, nodes=33)
-    log_density, members, variance = sum_out_labels(y, *axes)
+    n, axes = len(y), _axes(y)
+    log_density, sums = sum_out_labels(y, *axes)
 
     mu_0, log_sigma_0, mu_1, log_sigma_1 = np.meshgrid(*axes, indexing="ij", sparse=True)
     functions = component_estimands(
@@ -119,15 +155,36 @@ def reference_for(y: np.ndarray) -> dict[str, Moments]:
         }
     )
     given_node = {name: (value, value**2) for name, value in functions.items()}
-    given_node["share"] = (members / n, (variance + members**2) / n**2)
+    for name, (mean, variance) in zip(("share", "residual_0"), sums, strict=True):
+        given_node[name] = (mean / n, (variance + mean**2) / n**2)
     return moments(log_density, given_node)
+
+
+def latent_reference(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Exact mean and sd of each of the n elements of `latent`: the probability that the label is 0, by quadrature."""
+    y = data(n)
+    axes = _axes(y)
+    weight = normalised(sum_out_labels(y, *axes)[0]).reshape(len(axes[0]) * len(axes[1]), -1)
+    first, other = (_component(y, WEIGHTS[k], *axes[2 * k : 2 * k + 2])[0] for k in (0, 1))
+    probability = np.zeros(n)
+    for density, of_row in zip(first.T, weight, strict=True):
+        # Far from the mode there is nothing to add.
+        some = of_row > 1e-12 * weight.max()
+        probability += density * (1 / (density[:, None] + other[:, some]) @ of_row[some])
+    return probability, np.sqrt(probability * (1 - probability))
+
+
+def _axes(y: np.ndarray) -> list[np.ndarray]:
+    """Of mu_0, log(sigma_0), mu_1 and log(sigma_1), around the main mode."""
+    center = [TRUE_MU[0], np.log(TRUE_SIGMA[0]), TRUE_MU[1], np.log(TRUE_SIGMA[1])]
+    return fitted_axes(lambda *box: sum_out_labels(y, *box)[0], center, scale=[0.2] * 4, nodes=33)
 
 
 def sum_out_labels(
     y: np.ndarray, mu_0: np.ndarray, log_sigma_0: np.ndarray, mu_1: np.ndarray, log_sigma_1: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """On the product grid of four axes: the unnormalised log posterior density of (mu, log(sigma)), and the mean
-    and variance, given these and y, of the number of members of cluster 0.
+    and variance, given these and y, of the number of members of cluster 0, and of the sum of their y - mu_0.
 
     A density of a cluster depends on two of the four coordinates only: the exponentials are computed on two
     small grids, and each pair of their nodes costs a sum, a quotient and a share of a logarithm.
@@ -135,7 +192,8 @@ def sum_out_labels(
     first, first_prior = _component(y, WEIGHTS[0], mu_0, log_sigma_0)
     other, other_prior = _component(y, WEIGHTS[1], mu_1, log_sigma_1)
     pairs = (len(first_prior), len(other_prior))
-    log_likelihood, members, variance = np.empty(pairs), np.empty(pairs), np.empty(pairs)
+    log_likelihood, mean, variance = np.empty(pairs), np.empty((2, *pairs)), np.empty((2, *pairs))
+    mu_of_row = np.repeat(mu_0, len(log_sigma_0))
     tenths = np.arange(0, len(y), 10)
     with np.errstate(divide="ignore", invalid="ignore"):
         for row, density in enumerate(first.T):
@@ -143,11 +201,14 @@ def sum_out_labels(
             # A logarithm per ten factors: densities are neither so large nor so small that ten overflow.
             log_likelihood[row] = np.log(np.multiply.reduceat(likelihood, tenths)).sum(axis=0)
             in_first = density[:, None] / likelihood
-            members[row] = in_first.sum(axis=0)
-            variance[row] = members[row] - np.einsum("ij,ij->j", in_first, in_first)
+            summed = np.stack([np.ones_like(y), y - mu_of_row[row]])
+            mean[:, row] = summed @ in_first
+            variance[:, row] = summed**2 @ (in_first * (1 - in_first))
     shape = tuple(map(len, (mu_0, log_sigma_0, mu_1, log_sigma_1)))
     log_density = log_likelihood + first_prior[:, None] + other_prior
-    return log_density.reshape(shape), members.reshape(shape), variance.reshape(shape)
+    return log_density.reshape(shape), [
+        (m.reshape(shape), v.reshape(shape)) for m, v in zip(mean, variance, strict=True)
+    ]
 
 
 def _component(y: np.ndarray, weight: float, mu: np.ndarray, log_sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

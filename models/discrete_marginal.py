@@ -4,8 +4,8 @@ variable, so that every NUTS backend samples it and the price of sampling labels
     mu ~ Normal(0, 1), shape [2]      sigma ~ HalfNormal(1), shape [2]
     y ~ 0.3 Normal(mu_0, sigma_0) + 0.7 Normal(mu_1, sigma_1)
 
-Estimands and reference are those of `discrete`. `share`, which is about labels, needs some: they are drawn, after
-sampling, given each draw of mu and sigma, which is what makes it a draw from the same joint posterior.
+Estimands, latent elements and references are those of `discrete`. What is about labels needs some: they are drawn,
+after sampling, given each draw of mu and sigma, which makes them draws from the same joint posterior.
 """
 
 from __future__ import annotations
@@ -16,12 +16,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import discrete
-from .discrete import DATA_SHA256, SIZES, data, reference
+from .discrete import DATA_SHA256, SIZES, data, latent_reference, reference
 
 if TYPE_CHECKING:
     import pymc
 
-__all__ = ["DATA_SHA256", "DISCRETE", "SIZES", "build", "data", "estimands", "reference"]
+__all__ = [
+    "DATA_SHA256",
+    "DISCRETE",
+    "SIZES",
+    "build",
+    "data",
+    "estimands",
+    "latent",
+    "latent_reference",
+    "log_density",
+    "reference",
+]
 
 DISCRETE = False
 """Whether there are discrete free variables, which only PyMC's compound step samples."""
@@ -41,13 +52,19 @@ def build(n: int) -> pymc.Model:
 
 
 def estimands(posterior: Mapping[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
-    """Those of `discrete`, from draws of `mu` and `sigma` (chain, draw, 2) to shape (chain, draw).
+    """Those of `discrete`, from draws of `mu` and `sigma` (chain, draw, 2) to shape (chain, draw)."""
+    in_first = latent(posterior, n, slice(None))
+    return {**discrete.component_estimands(posterior), **discrete.label_estimands(posterior, in_first, n)}
 
-    The labels that `share` counts are drawn from `RandomState(29)`: the same draws give the same share.
-    """
-    mu, sigma = posterior["mu"][..., None], posterior["sigma"][..., None]
-    weights = np.array(discrete.WEIGHTS)[:, None]
-    density = weights / sigma * np.exp(-0.5 * ((data(n) - mu) / sigma) ** 2)
-    in_first = density[..., 0, :] / density.sum(axis=-2)
-    members = np.random.RandomState(_SEED).random_sample(in_first.shape) < in_first
-    return {**discrete.component_estimands(posterior), "share": members.sum(axis=-1) / n}
+
+def latent(posterior: Mapping[str, np.ndarray], n: int, elements: slice) -> np.ndarray:
+    """As that of `discrete`; the labels are drawn from `RandomState(29)`: the same draws give the same labels."""
+    of_labels = discrete.log_joint(posterior, n)
+    log_odds = of_labels[..., 0, :] - of_labels[..., 1, :]
+    in_first = np.random.RandomState(_SEED).logistic(size=log_odds.shape) < log_odds
+    return in_first[..., elements]
+
+
+def log_density(posterior: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+    """The logarithm of the joint density of mu, log(sigma) and the data, shape (chain, draw)."""
+    return np.logaddexp.reduce(discrete.log_joint(posterior, n), axis=-2).sum(axis=-1) + discrete.log_prior(posterior)

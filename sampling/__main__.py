@@ -19,8 +19,8 @@ import models
 from sampling.backends import BACKENDS
 from sampling.measurement import warm_trials
 from sampling.record import OK
-from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE, Settings, iterations
-from sampling.trial import run_trial, time_limit_seconds
+from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE, Settings
+from sampling.trial import limits, run_trial
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,9 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     for field in fields(Settings)[3:]:
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=int if field.default is None else type(field.default),
+            type=float if "float" in field.type else int,
             default=field.default,
-            help="(the model's own)" if field.default is None else "(%(default)s)",
+            help="(the release's own)" if field.default is None else "(%(default)s)",
         )
     parser.add_argument(
         "--home",
@@ -59,10 +59,7 @@ def _description() -> dict:
     """What there is to measure, for those outside who may not import it."""
     loaded = {name: models.load(name) for name in models.names()}
     return {
-        "models": {
-            name: {"sizes": m.SIZES, "discrete": m.DISCRETE, "iterations": iterations(name)}
-            for name, m in loaded.items()
-        },
+        "models": {name: {"sizes": m.SIZES, "discrete": m.DISCRETE} for name, m in loaded.items()},
         "backends": list(BACKENDS),
         "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
         "protocol": PROTOCOL_VERSION,
@@ -75,7 +72,7 @@ def main() -> int:  # noqa: PLR0911
     home, data = arguments.pop("home"), arguments.pop("data")
     if arguments.pop("describe"):
         try:
-            warm_trials(), time_limit_seconds()
+            warm_trials(), limits()
         except ValueError as error:
             print(f"python -m sampling: {error}", file=sys.stderr)
             return 2

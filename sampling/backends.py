@@ -14,7 +14,8 @@ from sampling.linkers import Version, pytensor_mode
 from sampling.settings import Settings
 
 # Without as many XLA host devices as chains, NumPyro's "parallel" chains silently run one after another, and
-# BlackJAX's, which PyMC always runs in parallel, do not run at all.
+# BlackJAX's, which PyMC always runs in parallel, do not run at all. PyMC asks for a hundred: their threads make
+# "vectorized" chains sample at half the speed in every second process, as it happens (docs/method.md).
 _FOUR_HOST_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
@@ -42,23 +43,20 @@ class Backend:
 
 
 def _stated(settings: Settings) -> dict:
+    # What is not stated is the release's own choice.
+    chosen = {name: getattr(settings, name) for name in ("draws", "tune", "target_accept")}
     return {
-        "draws": settings.draws,
-        "tune": settings.tune,
+        **{name: value for name, value in chosen.items() if value is not None},
         "chains": settings.chains,
         "cores": settings.cores,
-        "target_accept": settings.target_accept,
-        **_unstated(settings),
+        # A progress bar's cost depends on where it is drawn; the seed makes two trials the same work.
+        "random_seed": settings.seed,
+        "progressbar": False,
     }
 
 
-def _unstated(settings: Settings) -> dict:
-    # A progress bar's cost depends on where it is drawn; the seed makes two trials the same work.
-    return {"random_seed": settings.seed, "progressbar": False}
-
-
 def _default(settings: Settings, version: Version) -> dict:
-    return _unstated(settings)
+    return _stated(settings)
 
 
 def pytensor_configuration(backend: Backend, version: Version) -> dict[str, str]:
@@ -88,10 +86,6 @@ def _nutpie(**options: str) -> Callable[[Settings, Version], dict]:
         if version < (6, 0):
             # `cores` does not reach nutpie by itself, which would take as many as the machine has.
             keywords["nuts_sampler_kwargs"]["cores"] = settings.cores
-        else:
-            # Its default differs between nutpie's own backends; unstated, they would compile different graphs. Before
-            # 6.0 `pm.sample` has no way to pass it.
-            keywords["compile_kwargs"] = {"freeze_model": True}
         return keywords
 
     return call
@@ -136,7 +130,13 @@ BACKENDS: dict[str, Backend] = {
             linker="jax",
             environment=_FOUR_HOST_DEVICES,
         ),
-        Backend("numpyro-vectorized", _numpyro("vectorized"), ("numpyro", "jax"), linker="jax"),
+        Backend(
+            "numpyro-vectorized",
+            _numpyro("vectorized"),
+            ("numpyro", "jax"),
+            linker="jax",
+            environment=_FOUR_HOST_DEVICES,
+        ),
         Backend(
             "blackjax",
             _blackjax,

@@ -2,7 +2,7 @@
 was seen. `python -m sampling.child SETTINGS RESULT` is started by `sampling.trial`, never by hand.
 
 Worker processes of the samplers import this module again (as `__mp_main__`), so it must do nothing on import
-but listen to compilations, and must import nothing before PyMC that PyMC would import: that time is
+but listen to what is done there, and must import nothing before PyMC that PyMC would import: that time is
 PyMC's import time.
 """
 
@@ -18,14 +18,14 @@ import traceback
 from dataclasses import asdict
 from pathlib import Path
 
-from sampling import jit, process
+from sampling import clocks, phases, process, spans
 from sampling.backends import Backend, load, pytensor_configuration
 from sampling.linkers import pymc_version, pytensor_mode
 from sampling.record import FAILED, INVALID, OK, write_json
 from sampling.settings import Settings
 from sampling.window import Window, watch
 
-jit.listen()
+phases.listen()
 
 
 def _cpu_seconds() -> float:
@@ -33,36 +33,46 @@ def _cpu_seconds() -> float:
 
 
 class _Clock:
-    """Wall and CPU seconds (of the whole session) since it was made."""
+    """A stretch of wall-clock time, and the CPU seconds of the whole session meanwhile."""
 
     def __init__(self) -> None:
-        self._cpu, self.start = _cpu_seconds(), time.perf_counter()
+        self._cpu, self._start = _cpu_seconds(), time.perf_counter()
 
-    def read(self) -> tuple[float, float]:
-        return time.perf_counter() - self.start, _cpu_seconds() - self._cpu
+    def stop(self) -> _Clock:
+        """It ends here."""
+        self.interval = spans.Interval(self._start, time.perf_counter())
+        self.cpu_seconds = _cpu_seconds() - self._cpu
+        return self
 
 
-def _clocks(imported, built, called, call: jit.Interval, window: Window, compilations) -> dict[str, float]:
-    """The parts of the trial, which sum to the whole: see docs/method.md."""
-    drawing = window.interval
-    intervals = [c.interval for c in compilations]
-    compile_seconds = jit.covered_seconds(intervals, within=drawing)
-    prepare = drawing.start - call.start
+def _split(imported: _Clock, built: _Clock, called: _Clock, window: Window, counters: dict) -> clocks.Split:
+    stretches = clocks.Stretches(os.getpid(), imported.interval, built.interval, called.interval, window.interval)
+    noted = spans.read_spans(Path(os.environ[spans.EVENTS_VARIABLE]))
+    return clocks.split(stretches, noted, (counters["gradients_tuning"], counters["gradients_drawing"]))
+
+
+def _clocks(split: clocks.Split, imported: _Clock, built: _Clock, called: _Clock, window: Window) -> dict:
+    """Clocks and phases of the record, and why what is unknown is: see docs/method.md."""
+    setup, finish = sum(split.setup.values()), sum(split.finish.values())
+    seconds = {
+        "setup_wall_seconds": setup,
+        "sampling_wall_seconds": split.sampling,
+        "tuning_wall_seconds": split.tuning,
+        "drawing_wall_seconds": split.drawing,
+        "finish_wall_seconds": finish,
+        "total_wall_seconds": setup + split.sampling + finish,
+        "window_cpu_seconds": window.cpu_seconds,
+    }
+    for name, clock in (("import", imported), ("build", built), ("call", called)):
+        seconds |= {f"{name}_wall_seconds": clock.interval.seconds, f"{name}_cpu_seconds": clock.cpu_seconds}
+    untold = dict.fromkeys(sorted(phases.untold()), "this release has none of the functions that do it")
     return {
-        "import_wall_seconds": imported[0],
-        "import_cpu_seconds": imported[1],
-        "build_wall_seconds": built[0],
-        "build_cpu_seconds": built[1],
-        "call_wall_seconds": called[0],
-        "call_cpu_seconds": called[1],
-        "prepare_wall_seconds": prepare,
-        "compile_while_drawing_wall_seconds": compile_seconds,
-        "sampling_wall_seconds": drawing.end - drawing.start - compile_seconds,
-        "finish_wall_seconds": call.end - drawing.end,
-        "drawing_cpu_seconds": window.cpu_seconds,
-        "jit_wall_seconds": jit.covered_seconds(intervals, within=call),
-        "setup_wall_seconds": imported[0] + built[0] + prepare + compile_seconds,
-        "total_wall_seconds": imported[0] + built[0] + called[0],
+        "clocks": seconds,
+        "phases": {
+            part: {phase: None if phase in untold else s for phase, s in getattr(split, part).items()}
+            for part in ("setup", "finish")
+        },
+        "unknown": {**split.unknown, **untold},
     }
 
 
@@ -107,7 +117,6 @@ def _counters(idata, window: Window) -> dict[str, int | None]:
         "gradients_tuning": tuning,
         "gradients_drawing": drawing,
         "divergences": None if diverging is None else int(diverging.sum()),
-        "compilations": None,
     }
 
 
@@ -125,30 +134,47 @@ def _linkers(configured: bool) -> dict[str, str | None]:
 
 
 def _fewer_than_asked(settings: Settings, first) -> str | None:
-    """What is missing from draws of shape (chain, draw, ...), or None; `default` asks for no number of either."""
-    asked, got = (settings.chains, settings.draws), first.shape[:2]
-    if settings.backend == "default" or got == asked:
+    """What is missing from draws of shape (chain, draw, ...), or None; of a number that was not stated, nothing is."""
+    got = first.shape[:2]
+    asked = (settings.chains, settings.draws or got[1])
+    if got == asked:
         return None
     return f"it returned {got[0]} chains of {got[1]} draws, and was asked for {asked[0]} of {asked[1]}"
 
 
-def _judge(settings: Settings, model_module, draws: dict) -> dict:
-    """Outcome, reason and diagnostics of the draws, by the exact posterior."""
-    from sampling.diagnostics import effective_draws, judge
+def _warnings(idata) -> list[str]:
+    """What does not make an answer wrong, and is said nevertheless."""
+    diverging = _statistic(idata, "diverging")
+    if diverging is None or not diverging.sum():
+        return []
+    return [f"{int(diverging.sum())} of {diverging.size} draws diverged"]
 
-    n = settings.n
-    fewer = _fewer_than_asked(settings, next(iter(draws.values())))
+
+def _judge(settings: Settings, model_module, draws: dict, reported=None) -> dict:
+    """Outcome, reason and diagnostics of the draws, by the exact posterior and the log densities that came with them.
+
+    Draws that are too few to be judged are not. The log densities are PyMC's `lp` and nutpie's `logp`, the density of
+    the returned draw in all releases from 5.10 to 6.4; so it is of a compound step, whose NUTS moves last.
+    """
+    from sampling.diagnostics import effective_draws
+    from sampling.gate import EFFECTIVE_DRAWS_LIMIT, examine
+
+    n, first = settings.n, next(iter(draws.values()))
+    fewer = _fewer_than_asked(settings, first)
     if fewer:
         return {"outcome": INVALID, "reason": fewer}
+    if first.shape[0] * first.shape[1] < EFFECTIVE_DRAWS_LIMIT:
+        return {"outcome": OK}
     try:
-        diagnostics, reason = judge(model_module.estimands(draws, n), model_module.reference(n))
+        verdict = examine(model_module, n, draws, reported)
     except ValueError as error:
         return {"outcome": INVALID, "reason": str(error)}
     return {
-        "outcome": INVALID if reason else OK,
-        "reason": reason,
-        "effective_draws": effective_draws(diagnostics),
-        "diagnostics": {name: asdict(d) for name, d in diagnostics.items()},
+        "outcome": INVALID if verdict.reason else OK,
+        "reason": verdict.reason,
+        "effective_draws": effective_draws(verdict.diagnostics),
+        "diagnostics": {name: asdict(d) for name, d in verdict.diagnostics.items()},
+        "log_density_error": verdict.log_density_error,
     }
 
 
@@ -176,7 +202,7 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
     clock = _Clock()
     import pymc as pm
 
-    imported = clock.read()
+    imported = clock.stop()
     import models
 
     module = models.load(settings.model)
@@ -187,24 +213,24 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
     configuration = pytensor_configuration(backend, version)
     clock = _Clock()
     model = module.build(settings.n)
-    built = clock.read()
+    built = clock.stop()
     with model, _configured(configuration):
         clock = _Clock()
         idata = pm.sample(**keywords)
-        call = jit.Interval(clock.start, time.perf_counter())
-        called = (call.end - call.start, clock.read()[1])
+        called = clock.stop()
     measured.touch()
 
     if window.interval is None:
         raise RuntimeError("no drawing function of this release is known to sampling/window.py")
-    compilations = jit.read_compilations(Path(os.environ[jit.EVENTS_VARIABLE]))
     draws = _named_draws(idata)
     first = next(iter(draws.values()))
     from sampling.provenance import provenance
 
+    counters = _counters(idata, window)
+    split = _split(imported, built, called, window, counters)
     result = {
-        "clocks": _clocks(imported, built, called, call, window, compilations),
-        "counters": {**_counters(idata, window), "compilations": len(compilations)},
+        **_clocks(split, imported, built, called, window),
+        "counters": counters,
         "resolved": {
             "sampler": window.sampler,
             "linker": window.linker,
@@ -217,8 +243,10 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
         },
         "draws_sha256": _digest(draws),
         "provenance": provenance(),
-        **_judge(settings, module, draws),
+        "warnings": _warnings(idata),
+        **_judge(settings, module, draws, _statistic(idata, "lp", "logp")),
     }
+    result["time_to_answer_seconds"] = clocks.time_to_answer(split, result.get("effective_draws"))
     from sampling.counters import count_graph
 
     try:
@@ -239,6 +267,16 @@ def _reason(error: BaseException, backend: Backend) -> str:
     from sampling.provenance import versions
 
     return f"{_one_line(error)} ({versions(('pymc', *backend.packages, *_involved(error)))})"
+
+
+def _traceback(error: BaseException) -> str:
+    """As Python shows it, without the frames that only noted the time: each import would have one."""
+    told = traceback.TracebackException.from_exception(error)
+    chain = [told]
+    for one in chain:
+        one.stack = traceback.StackSummary.from_list([f for f in one.stack if f.filename != spans.__file__])
+        chain += [other for other in (one.__cause__, one.__context__) if other]
+    return "".join(told.format())
 
 
 def _involved(error: BaseException) -> list[str]:
@@ -268,7 +306,7 @@ def main(settings_json: str, result_path: Path) -> None:
         result = {
             "outcome": FAILED,
             "reason": _reason(error, backend),
-            "traceback": traceback.format_exc(),
+            "traceback": _traceback(error),
             "provenance": provenance(),
         }
     write_json(result_path, _finite(result))

@@ -1,5 +1,5 @@
 """Convergence and correctness of the draws of estimands: effective sample sizes, R-hat, Monte Carlo standard
-errors, and the gate that decides whether an answer is right.
+errors, and the distance from the exact posterior in them. What to conclude is the gate's business (sampling/gate.py).
 
 The estimators are those of Vehtari, Gelman, Simpson, Carpenter and Bürkner, "Rank-normalization, folding, and
 localization: an improved R-hat" (Bayesian Analysis 16, 2021). They are implemented here, and not taken
@@ -8,22 +8,11 @@ from each stack's ArviZ, so that one estimator measures every release. The modul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Protocol
 
 import numpy as np
 from scipy import fft, stats
-
-# The gate. tests/test_gate.py measures its error rates; docs/method.md states them.
-RHAT_LIMIT = 1.10
-Z_LIMIT = 4.0
-EFFECTIVE_DRAWS_LIMIT = 50.0
-# Share of a continuous estimand's draws that may be earlier draws, to the last digit: single precision makes a few.
-RETURNED_LIMIT = 0.05
-# Of two chains' draws. With as few effective draws as may pass, chance correlated 200 000 pairs by 0.77 at most.
-ALIKE_LIMIT = 0.9
 
 
 class Exact(Protocol):
@@ -39,7 +28,7 @@ class EstimandDiagnostics:
     """One estimand's draws against its exact posterior moments.
 
     `z_mean` is (estimate - exact) / MCSE for E[x]; `z_second_moment` is the logarithm of estimate / exact in its
-    standard errors for E[(x - exact mean)²].
+    standard errors, `mcse_second_moment`, for E[(x - exact mean)²].
     """
 
     mean: float
@@ -52,6 +41,7 @@ class EstimandDiagnostics:
     mcse_mean: float
     z_mean: float
     z_second_moment: float
+    mcse_second_moment: float
 
 
 def _split(draws: np.ndarray) -> np.ndarray:
@@ -69,8 +59,9 @@ def _autocovariances(draws: np.ndarray) -> np.ndarray:
     """Biased autocovariances of each chain at all lags, by FFT: (chains, draws)."""
     length = draws.shape[1]
     centred = draws - draws.mean(axis=1, keepdims=True)
-    spectrum = fft.rfft(centred, n=fft.next_fast_len(2 * length), axis=1)
-    return fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :length] / length
+    # The size may be odd, which its spectrum does not tell.
+    size = fft.next_fast_len(2 * length)
+    return fft.irfft(np.abs(fft.rfft(centred, n=size, axis=1)) ** 2, n=size, axis=1)[:, :length] / length
 
 
 def _effective_draws(draws: np.ndarray) -> float:
@@ -142,18 +133,18 @@ def _z(draws: np.ndarray, exact: float, numerical_error: float) -> float:
     return float((draws.mean() - exact) / error)
 
 
-def _z_of_logarithm(squares: np.ndarray, exact: float, numerical_error: float) -> float:
-    """As `_z`, of the logarithms of a positive mean and its exact value, by the delta method.
+def _z_of_logarithm(squares: np.ndarray, exact: float, numerical_error: float) -> tuple[float, float]:
+    """As `_z`, of the logarithms of a positive mean and its exact value, by the delta method; and the standard error.
 
     A mean of squares is skewed: by itself, a correct sampler's z would fall below -4 in one trial of a hundred.
     """
     effective, mean = ess_mean(squares), squares.mean()
     if np.ptp(squares) <= 1e-12 * mean and np.isclose(mean, exact, rtol=1e-12, atol=numerical_error):
-        return 0.0  # as those of a fair coin, which are all the same and right
+        return 0.0, 0.0  # as those of a fair coin, which are all the same and right
     if effective == 0 or mean == 0:
-        return float("inf")
+        return float("inf"), float("inf")
     error = np.hypot(squares.std(ddof=1) / np.sqrt(effective) / mean, numerical_error / exact)
-    return float(np.log(mean / exact) / error)
+    return float(np.log(mean / exact) / error), float(error)
 
 
 def diagnose(
@@ -171,6 +162,8 @@ def diagnose(
     sd = float(draws.std(ddof=1))
     effective = ess_mean(draws)
     # Squares are taken about the exact mean: the second moment then speaks of spread, not of location twice.
+    squares = (draws - exact_mean) ** 2
+    z_second_moment, mcse_second_moment = _z_of_logarithm(squares, exact_sd**2, 2 * exact_sd * numerical_error)
     return EstimandDiagnostics(
         mean=float(draws.mean()),
         sd=sd,
@@ -181,79 +174,11 @@ def diagnose(
         ess_tail=ess_tail(draws),
         mcse_mean=sd / float(np.sqrt(effective)) if effective else float("inf"),
         z_mean=_z(draws, exact_mean, numerical_error),
-        z_second_moment=_z_of_logarithm((draws - exact_mean) ** 2, exact_sd**2, 2 * exact_sd * numerical_error),
+        z_second_moment=z_second_moment,
+        mcse_second_moment=mcse_second_moment,
     )
 
 
 def effective_draws(diagnostics: dict[str, EstimandDiagnostics]) -> float:
     """The effective draws of a trial: the smallest bulk or tail effective sample size over its estimands."""
     return min(min(d.ess_bulk, d.ess_tail) for d in diagnostics.values())
-
-
-def judge(
-    draws: Mapping[str, np.ndarray], exact: Mapping[str, Exact]
-) -> tuple[dict[str, EstimandDiagnostics], str | None]:
-    """The gate: diagnostics of every estimand, and the reason why the answer is wrong, or None when it is right.
-
-    `draws` are the estimands' draws, each of shape (chains, draws). Raises ValueError as `diagnose` does, and when the
-    estimands are not those that have exact moments.
-    """
-    if not exact or set(draws) != set(exact):
-        raise ValueError(f"The estimands are {sorted(draws)}, and those with exact moments {sorted(exact)}.")
-    diagnostics = {
-        name: diagnose(values, exact[name].mean, exact[name].sd, exact[name].error) for name, values in draws.items()
-    }
-    return diagnostics, why_repeated(draws) or why_invalid(diagnostics)
-
-
-def why_repeated(draws: Mapping[str, np.ndarray]) -> str | None:
-    """The reason why draws are not new ones, or None. R-hat and effective draws praise draws that are repeated.
-
-    A continuous estimand never returns to an earlier draw, save by staying there; counts do, but no two chains of them
-    move together.
-    """
-    for name, values in draws.items():
-        chains = np.asarray(values, dtype=float)
-        moving = np.flatnonzero(np.ptp(chains, axis=1))
-        alike = np.atleast_2d(np.corrcoef(chains[moving]))
-        for (a, i), (b, j) in combinations(enumerate(moving), 2):
-            if abs(alike[a, b]) > ALIKE_LIMIT:
-                return (
-                    f"chains {i} and {j} move together: the correlation of their draws of {name} is {alike[a, b]:.3f}"
-                )
-        # A sampler that rejects a step stays where it is, for as long as it rejects.
-        moved = np.concatenate([chain[np.append(True, np.diff(chain) != 0)] for chain in chains])
-        returned = moved.size - np.unique(moved).size
-        if returned > RETURNED_LIMIT * moved.size and not _on_a_grid(moved):
-            return f"{returned} of {moved.size} draws of {name} are earlier draws again, to the last digit"
-    return None
-
-
-def _on_a_grid(values: np.ndarray) -> bool:
-    """Whether all values are whole multiples of one step apart, as counts and shares are; a few at random are not."""
-    different = np.unique(values)
-    if different.size < 3:
-        return True
-    gaps = np.diff(different)
-    # What differs by rounding alone is one value.
-    multiples = (different - different[0]) / gaps[gaps > 1e-9 * np.ptp(different)].min()
-    return bool((np.abs(multiples - np.round(multiples)) < 1e-3).all())
-
-
-def why_invalid(diagnostics: Mapping[str, EstimandDiagnostics]) -> str | None:
-    """The reason why estimates are wrong or say nothing, or None when they agree with the exact posterior."""
-    for name, d in diagnostics.items():
-        if not d.rhat <= RHAT_LIMIT:
-            return f"the chains disagree on {name}: R-hat {d.rhat:.2f}, the limit is {RHAT_LIMIT:.2f}"
-        if not min(d.ess_bulk, d.ess_tail) >= EFFECTIVE_DRAWS_LIMIT:
-            return (
-                f"{name} has {min(d.ess_bulk, d.ess_tail):.0f} effective draws; fewer than "
-                f"{EFFECTIVE_DRAWS_LIMIT:.0f} say nothing about the answer"
-            )
-        for moment, z in (("mean", d.z_mean), ("spread", d.z_second_moment)):
-            if not abs(z) <= Z_LIMIT:
-                return (
-                    f"the {moment} of {name} is {abs(z):.1f} standard errors from the exact value "
-                    f"(mean {d.mean:.4g}, exact {d.exact_mean:.4g}; sd {d.sd:.4g}, exact {d.exact_sd:.4g})"
-                )
-    return None

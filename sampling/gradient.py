@@ -30,6 +30,19 @@ def fixed_point(model) -> list[np.ndarray]:
     return point
 
 
+def one_thread() -> None:
+    """Leave numerical libraries one thread each, as `pm.sample` leaves a chain where there is one for each core.
+
+    Two that wait for each other on a busy machine are its mood. It needs threadpoolctl, which every stack has since
+    PyMC 5.12; before, there is nothing to be done.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return
+    threadpool_limits(limits=1)
+
+
 def logp_dlogp(model, linker: str) -> Callable[[], tuple[float, np.ndarray]]:
     """A function of no arguments that computes the log-density and its gradient at the fixed point.
 

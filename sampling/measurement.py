@@ -11,10 +11,11 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
-from sampling.record import OK, read_record, write_json
-from sampling.settings import PROTOCOL_VERSION, Settings
+from sampling.record import INVALID, OK, read_record, write_json
+from sampling.settings import PROTOCOL_VERSION, Settings, trial_settings
 
 WARM_TRIALS = 2
 
@@ -50,20 +51,37 @@ def _fits(record: dict | None, identity: dict) -> bool:
     return record is not None and all(record.get(key) == value for key, value in identity.items())
 
 
+def why_not(records: list[dict]) -> dict | None:
+    """The record that says why a measurement has no numbers, or None: it is not `ok`, and no later one was right."""
+    for index, record in enumerate(records):
+        later = records[index + 1 :]
+        if record["outcome"] == INVALID and later and all(r["outcome"] == OK for r in later):
+            continue
+        if record["outcome"] != OK:
+            return record
+    return None
+
+
 def measure(
     settings: Settings, folder: Path, warm: int, run: Callable[[Settings, Path, str], dict] | None = None
 ) -> list[dict]:
     """The records of one cold and `warm` warm trials, kept in `folder`; those already there are not run again.
 
-    A trial that is not `ok` ends the measurement: with the same seed and stack, the next would end the same way.
+    Each has a seed of its own. A trial that failed, or cannot be, ends the measurement: the next would most often end
+    so, too. Of a wrong answer chance may be to blame, which is that of its seed in every release: a trial more, of
+    another seed, decides, and a second wrong answer ends the measurement.
     """
     if run is None:
         from sampling.trial import run_trial as run
     folder.mkdir(parents=True, exist_ok=True)
     home = folder.resolve() / "home"
-    identity = _identity(settings)
-    records = []
-    for index in range(1 + warm):
+    records: list[dict] = []
+    wrong = 0
+    for index in count():
+        if index - wrong > warm or wrong > 1:
+            break
+        asked = trial_settings(settings, index)
+        identity = _identity(asked)
         kind = "warm" if index else "cold"
         path = folder / (f"warm-{index}.json" if index else "cold.json")
         record = read_record(path)
@@ -71,10 +89,11 @@ def measure(
             if kind == "cold":
                 shutil.rmtree(home, ignore_errors=True)
             home.mkdir(exist_ok=True)
-            record = {**run(settings, home, kind), **identity}
+            record = {**run(asked, home, kind), **identity}
             write_json(path, record)
         records.append(record)
-        if record["outcome"] != OK:
+        wrong += record["outcome"] == INVALID
+        if record["outcome"] not in (OK, INVALID):
             break
     shutil.rmtree(home, ignore_errors=True)
     return records

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 OK, UNSUPPORTED, FAILED, INVALID = "ok", "unsupported", "failed", "invalid"
 

@@ -3,35 +3,28 @@ equal settings and equal stacks describe the same work. It must not know how a b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # A change of anything that a measured number depends on (these settings, the clocks, the estimators, a model)
 # must raise this version: asv keeps results of different versions apart.
-PROTOCOL_VERSION = 4
-SAME_DRAWS_SINCE = 3
+PROTOCOL_VERSION = 5
+SAME_DRAWS_SINCE = 5
 """The first protocol whose draws and outcomes are those of this one: later ones measure other clocks or memory."""
 
 SEED = 20261101
+"""Of a measurement's first trial; each later one has the next number, in all releases and for all backends alike."""
 
-ITERATIONS = 250
-"""Tuning steps, and draws, of each chain, for models that have no `ITERATIONS` of their own."""
-
-
-def iterations(model: str) -> int:
-    """The number of tuning steps, and of draws, of each chain for this model. Raises models.UnknownModel."""
-    # Here, since a trial's own process imports this module: PyMC is the first there to import what models import.
-    import models
-
-    return getattr(models.load(model), "ITERATIONS", ITERATIONS)
+COLD_ITERATIONS = 10
+"""Tuning steps, and draws, of each chain of a cold trial, which is for setup: nobody judges these draws."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """One trial's work.
 
-    `tune` and `draws` are iterations per chain, those of `iterations(model)` when not given. `cores` is the number of
-    chains that run at once; it is fixed, and not the machine's number of cores, so that the work is the same
-    everywhere. The `default` backend ignores everything but the seed: its point is to choose nothing.
+    What is None is the release's own choice for who names the backend and nothing else: `tune` and `draws` (iterations
+    of each chain) and `target_accept`. `chains`, and `cores`, the number of them that run at once, are those that
+    `pm.sample` picks on a machine with eight logical processors or more, so that the work is the same everywhere.
     """
 
     model: str
@@ -41,15 +34,22 @@ class Settings:
     draws: int | None = None
     chains: int = 4
     cores: int = 4
-    target_accept: float = 0.8
+    target_accept: float | None = None
     seed: int = SEED
 
     def __post_init__(self) -> None:
-        for name in ("tune", "draws"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, iterations(self.model))
         for name in ("tune", "draws", "chains", "cores"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not 0 < self.target_accept < 1:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1.")
+        if self.target_accept is not None and not 0 < self.target_accept < 1:
             raise ValueError(f"target_accept is {self.target_accept}; it must lie between 0 and 1.")
+
+
+def trial_settings(settings: Settings, trial: int) -> Settings:
+    """The work of one trial of a measurement: `trial` 0 is the cold one, those after it are warm.
+
+    All trials of one number have one seed, whatever the backend and the release, and no two of a measurement share one.
+    """
+    short = {"tune": COLD_ITERATIONS, "draws": COLD_ITERATIONS} if trial == 0 else {}
+    return replace(settings, seed=settings.seed + trial, **short)

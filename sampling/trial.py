@@ -15,19 +15,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import models
 from sampling import backends, control, process
-from sampling.jit import EVENTS_VARIABLE
 from sampling.linkers import pymc_version
 from sampling.provenance import provenance, versions
 from sampling.record import FAILED, SCHEMA_VERSION, UNSUPPORTED
 from sampling.settings import PROTOCOL_VERSION, Settings
+from sampling.spans import EVENTS_VARIABLE
 
-TIME_LIMIT_SECONDS = 900.0
+TIME_LIMIT_SECONDS = 600.0
+MEMORY_LIMIT_MIB = 8192.0
 _POLL_SECONDS = 0.1
 # Nothing that works leaves the processor alone for so long; what has been forked into a deadlock does for ever.
 _IDLE_LIMIT_SECONDS = 60.0
@@ -43,17 +44,35 @@ _PASSED_ON = (
 )  # fmt: skip
 
 
-def time_limit_seconds() -> float:
-    """Limit for one trial: BENCH_TIME_LIMIT, in seconds, or 900. Raises ValueError when it is no positive number."""
-    text = os.environ.get("BENCH_TIME_LIMIT")
+@dataclass(frozen=True)
+class Limits:
+    """What a trial may use: wall-clock seconds in all, and MiB of memory until `pm.sample` returns."""
+
+    seconds: float
+    memory_mib: float
+
+
+def limits() -> Limits:
+    """Those of one trial: BENCH_TIME_LIMIT, in seconds, or 600, and BENCH_MEMORY_LIMIT, in MiB, or 8192.
+
+    Raises ValueError when one is no positive number.
+    """
+    return Limits(
+        _positive("BENCH_TIME_LIMIT", TIME_LIMIT_SECONDS, "seconds"),
+        _positive("BENCH_MEMORY_LIMIT", MEMORY_LIMIT_MIB, "MiB"),
+    )
+
+
+def _positive(name: str, default: float, unit: str) -> float:
+    text = os.environ.get(name)
     if text is None:
-        return TIME_LIMIT_SECONDS
+        return default
     try:
         limit = float(text)
     except ValueError:
         limit = 0.0
     if not 0 < limit < float("inf"):
-        raise ValueError(f"BENCH_TIME_LIMIT is {text!r}; it must be a number of seconds above 0.")
+        raise ValueError(f"{name} is {text!r}; it must be a number of {unit} above 0.")
     return limit
 
 
@@ -69,7 +88,7 @@ def _environment(backend: backends.Backend, home: Path, scratch: Path, temporary
         # PyTensor writes the sources that Numba compiles to temporary files, and leaves them.
         "TMPDIR": temporary,
         "PYTHONPATH": str(_ROOT),
-        EVENTS_VARIABLE: str(scratch / "jit-events"),
+        EVENTS_VARIABLE: str(scratch / "events"),
         **backend.environment,
     }
 
@@ -88,7 +107,7 @@ def _command(settings: Settings, result: Path) -> list[str]:
     return [sys.executable, "-m", "sampling.child", json.dumps(asdict(settings)), str(result)]
 
 
-def _watch(child: subprocess.Popen, measured: Path, limit: float) -> tuple[float, str | None]:
+def _watch(child: subprocess.Popen, measured: Path, limit: Limits) -> tuple[float, str | None]:
     """Wait for the child. Returns the peak memory (MiB) up to the end of `pm.sample`, and why it is ended, if so."""
     began = busy_at = time.monotonic()
     peak, cpu_seconds = 0.0, 0.0
@@ -100,8 +119,10 @@ def _watch(child: subprocess.Popen, measured: Path, limit: float) -> tuple[float
             return peak, None
         except subprocess.TimeoutExpired:
             now = time.monotonic()
-        if now - began > limit:
-            return peak, f"it did not end within the time limit of {limit:g} s"
+        if now - began > limit.seconds:
+            return peak, f"it did not end within the time limit of {limit.seconds:g} s"
+        if peak > limit.memory_mib:
+            return peak, f"it used {peak:.0f} MiB, more than the memory limit of {limit.memory_mib:g} MiB"
         if now - busy_at > _IDLE_LIMIT_SECONDS / 4:
             used = process.session_cpu_seconds(child.pid)
             # What polls now and then is idle, too.
@@ -151,7 +172,7 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
     model = models.load(settings.model)
     models.check_size(model, settings.n)
     backend = backends.load(settings.backend)
-    limit = time_limit_seconds()
+    limit = limits()
     head = {
         "schema": SCHEMA_VERSION,
         "protocol": PROTOCOL_VERSION,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from sampling.jit import Interval, after_import
+from sampling.spans import Interval, after_import
 
 
 @dataclass
@@ -46,6 +46,7 @@ def watch(window: Window, cpu_seconds: Callable[[], float]) -> None:
             "nutpie": lambda m: _watch_nutpie(m, window, cpu_seconds),
             "pymc.sampling.jax": lambda m: _watch_jax(m, window, cpu_seconds),
             "numpyro.infer.mcmc": lambda m: _count_numpyro(m, window),
+            "blackjax": lambda m: _count_blackjax(m, window),
         }
     )
 
@@ -80,7 +81,10 @@ def _finished(function: Callable) -> Callable:
     @functools.wraps(function)
     def finished(*args, **kwargs):
         # Not where others draw: ArviZ 1.x leaves a placeholder for JAX, and to ask it loads JAX inside their window.
-        return sys.modules["jax"].block_until_ready(function(*args, **kwargs))
+        jax = sys.modules["jax"]
+        result = jax.block_until_ready(function(*args, **kwargs))
+        jax.effects_barrier()  # what BlackJAX tells of its tuning
+        return result
 
     return finished
 
@@ -106,7 +110,7 @@ def _watch_pymc(module: ModuleType, window: Window, cpu_seconds: Callable[[], fl
 
 def _watch_nutpie(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:
     def after(result, kwargs: dict) -> None:
-        window.tune = kwargs.get("tune")
+        window.tune = kwargs.get("tune") or window.tune
         # Until PyMC 6.0 the draws of tuning were kept, with their statistics.
         tuning = getattr(result, "warmup_sample_stats", {})
         if "n_steps" in tuning:
@@ -131,6 +135,8 @@ def _watch_nutpie(module: ModuleType, window: Window, cpu_seconds: Callable[[], 
 
             def count_and_report(chains):
                 window.total_gradients = sum(chain.total_num_steps for chain in chains)
+                # The sampler's own choice, where none was stated.
+                window.tune = chains[0].total_draws - kwargs["draws"]
                 return report(chains)
 
             kwargs["progress_callback"] = count_and_report
@@ -215,3 +221,29 @@ def _count_numpyro(module: ModuleType, window: Window) -> None:
         window.total_gradients = int(self.last_state.total_steps.sum())
 
     hmc.HMC.init, hmc.HMC.sample, module.MCMC.run = init, sample, run
+
+
+def _count_blackjax(module: ModuleType, window: Window) -> None:
+    """Have BlackJAX tell the leapfrog steps of its tuning, which it knows and PyMC does not ask for: once a chain, when
+    tuning has ended. This changes no draw."""
+    plain = module.window_adaptation
+
+    def tuned(steps) -> None:
+        window.tuning_gradients = (window.tuning_gradients or 0) + int(steps)
+
+    @functools.wraps(plain)
+    def adaptation(*args, **kwargs):
+        asked_for_nothing = "adaptation_info_fn" in kwargs
+        if asked_for_nothing:
+            kwargs["adaptation_info_fn"] = lambda _state, info, _adaptation: info
+        algorithm = plain(*args, **kwargs)
+
+        def run(*positional, **named):
+            result, told = algorithm.run(*positional, **named)
+            steps = (told if asked_for_nothing else told.info).num_integration_steps
+            sys.modules["jax"].debug.callback(tuned, steps.sum())
+            return result, told
+
+        return algorithm._replace(run=run)
+
+    module.window_adaptation = adaptation

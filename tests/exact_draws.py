@@ -13,10 +13,13 @@ from scipy import signal, special, stats
 import models
 from models import Moments, coal_mining, coal_mining_marginal, discrete, discrete_marginal, eight_schools, ppca
 from models._quadrature import fitted_axes, normalised
-from sampling.diagnostics import judge, why_repeated
+from sampling.gate import judge
+from sampling.repeats import why_repeated
 
 POOL = 100_000
-CHAINS, DRAWS = 4, 250  # the protocol's
+CHAINS, DRAWS = 4, 250
+LENGTHS = (DRAWS, 1000)
+"""Draws of each chain: the fewest that a trial has, and the protocol's."""
 Estimands = dict[str, np.ndarray]
 
 
@@ -31,10 +34,17 @@ def _ppca(rng: np.random.Generator) -> Estimands:
     log_weight = -n / 2 * np.log(q) + wsw / (2 * q) - (q - 1) / 8 + ((w - center) ** 2).sum(axis=1) / (2 * scale**2)
     weight = np.exp(log_weight - log_weight.max())
     chosen = rng.choice(len(w), size=POOL, p=weight / weight.sum())
-    w, q, wsw = w[chosen], q[chosen], wsw[chosen]
-    # zₙ ~ Normal(wᵀxₙ/q, 1/q): q Σ zₙ² is a noncentral chi-square.
-    zz = rng.noncentral_chisquare(n, wsw / q) / q / n
-    return {"w1w1": w[:, 0] ** 2, "w1w2": w[:, 0] * w[:, 1], "w2w2": w[:, 1] ** 2, "zz": zz}
+    return {"w1": w[chosen, 0], "w2": w[chosen, 1]}
+
+
+def _ppca_estimands(w1: np.ndarray, w2: np.ndarray, rng: np.random.Generator) -> Estimands:
+    x = ppca.data(500)
+    n, w = x.shape[1], np.stack([w1, w2], axis=-1)
+    q, wsw = 1 + (w**2).sum(axis=1), np.einsum("ki,ij,kj->k", w, x @ x.T, w)
+    # zₙ ~ Normal(wᵀxₙ/q, 1/q): along the direction of all wᵀxₙ, and in the n - 1 others, whose means are zero.
+    along = np.sqrt(wsw) / q + rng.normal(size=len(q)) / np.sqrt(q)
+    zz, fit = (along**2 + rng.chisquare(n - 1, size=len(q)) / q) / n, np.sqrt(wsw) * along / n
+    return {"w1w1": w1**2, "w1w2": w1 * w2, "w2w2": w2**2, "zz": zz, "fit": fit}
 
 
 def _discrete(rng: np.random.Generator) -> Estimands:
@@ -67,7 +77,8 @@ def _discrete(rng: np.random.Generator) -> Estimands:
     log_weight += np.log(sigma).sum(axis=1) - 0.5 * (mu**2 + sigma**2).sum(axis=1) - grid[nodes]
     weight = np.exp(log_weight - log_weight.max())
     chosen = rng.choice(len(points), size=POOL, p=weight / weight.sum())
-    return discrete_marginal.estimands({"mu": mu[chosen], "sigma": sigma[chosen]}, 100)
+    names = ("mu_0", "mu_1", "sigma_0", "sigma_1")
+    return dict(zip(names, np.concatenate([mu[chosen], sigma[chosen]], axis=1).T, strict=True))
 
 
 def _coal_mining(rng: np.random.Generator) -> Estimands:
@@ -86,24 +97,29 @@ def _coal_mining(rng: np.random.Generator) -> Estimands:
     )
     early = rng.gamma(1 + before[k]) / (1 + years_before[k])
     late = rng.gamma(1 + after[k]) / (1 + years_after[k])
-    return coal_mining_marginal.estimands({"early_rate": early, "late_rate": late}, 111)
+    return {"early_rate": early, "late_rate": late, "switchpoint": coal_mining.YEARS[k]}
 
 
 def _eight_schools(rng: np.random.Generator) -> Estimands:
-    """Tau from a fine grid of its logarithm, then mu given tau, then each school given both, in closed form."""
+    """Tau from a fine grid of its logarithm, then mu given tau."""
     log_tau = np.linspace(-30.0, 12.0, 4001)
     weight = normalised(eight_schools.given_tau(np.exp(log_tau))[0] + log_tau)
     step = log_tau[1] - log_tau[0]
     tau = np.exp(rng.choice(log_tau, size=POOL, p=weight) + step * rng.uniform(-0.5, 0.5, size=POOL))
     _, mean, variance = eight_schools.given_tau(tau)
     mu = mean + np.sqrt(variance) * rng.normal(size=POOL)
+    return {"mu": mu, "tau": tau}
+
+
+def eta(mu: np.ndarray, tau: np.ndarray, noise: np.ndarray) -> Estimands:
+    """The schools' own parameters given mu and tau, in closed form, from standard normal noise (8, *shape)."""
     effects, errors = eight_schools.data(8)
-    posterior = {"mu": mu, "tau": tau}
-    for j in (0, 2):
+    found = {}
+    for j in range(8):
         precision = 1 + (tau / errors[j]) ** 2
         expected = tau * (effects[j] - mu) / errors[j] ** 2 / precision
-        posterior[f"eta_{j}"] = expected + rng.normal(size=POOL) / np.sqrt(precision)
-    return eight_schools.estimands(posterior, 8)
+        found[f"eta_{j}"] = expected + noise[j] / np.sqrt(precision)
+    return found
 
 
 POSTERIORS = {
@@ -112,9 +128,23 @@ POSTERIORS = {
 
 
 @functools.cache
+def parameters(model: str) -> dict[str, np.ndarray]:
+    """Independent joint draws of a model's parameters, its latent variables left out, each of shape (POOL,)."""
+    return POSTERIORS[model](np.random.default_rng(20261122))
+
+
+@functools.cache
 def pool(model: str) -> Estimands:
     """Independent joint draws of a model's estimands, each of shape (POOL,)."""
-    return POSTERIORS[model](np.random.default_rng(20261122))
+    drawn, rng = parameters(model), np.random.default_rng(20261121)
+    if model == "ppca":
+        return _ppca_estimands(drawn["w1"], drawn["w2"], rng)
+    if model == "discrete":
+        mu, sigma = (np.stack([drawn[f"{name}_{k}"] for k in (0, 1)], axis=-1) for name in ("mu", "sigma"))
+        return discrete_marginal.estimands({"mu": mu, "sigma": sigma}, 100)
+    if model == "coal_mining":
+        return coal_mining_marginal.estimands(drawn, 111)
+    return eight_schools.estimands({**drawn, **eta(**drawn, noise=rng.normal(size=(8, POOL)))}, 8)
 
 
 @functools.cache
@@ -136,14 +166,16 @@ def prior(model: str) -> Estimands:
     if model == "ppca":
         w = rng.normal(0, 2, size=(POOL, 2))
         zz = rng.chisquare(500, size=POOL) / 500
-        return {"w1w1": w[:, 0] ** 2, "w1w2": w[:, 0] * w[:, 1], "w2w2": w[:, 1] ** 2, "zz": zz}
+        # z that know nothing of x.
+        fit = rng.normal(size=POOL) * np.sqrt(np.einsum("ki,ij,kj->k", w, ppca.data(500) @ ppca.data(500).T, w)) / 500
+        return {"w1w1": w[:, 0] ** 2, "w1w2": w[:, 0] * w[:, 1], "w2w2": w[:, 1] ** 2, "zz": zz, "fit": fit}
     if model == "discrete":
         mu, sigma = rng.normal(size=(POOL, 2)), np.abs(rng.normal(size=(POOL, 2)))
-        share = rng.binomial(100, discrete.WEIGHTS[0], size=POOL) / 100
-        return {**discrete.component_estimands({"mu": mu, "sigma": sigma}), "share": share}
+        labels = discrete.label_estimands({"mu": mu}, rng.random((POOL, 100)) < discrete.WEIGHTS[0], 100)
+        return {**discrete.component_estimands({"mu": mu, "sigma": sigma}), **labels}
     if model == "eight_schools":
         posterior = {"mu": rng.normal(0, 5, size=POOL), "tau": 5 * np.abs(rng.standard_cauchy(size=POOL))}
-        return eight_schools.estimands(posterior | {f"eta_{j}": rng.normal(size=POOL) for j in (0, 2)}, 8)
+        return eight_schools.estimands(posterior | {f"eta_{j}": rng.normal(size=POOL) for j in range(8)}, 8)
     return {
         "early_rate": rng.exponential(size=POOL),
         "late_rate": rng.exponential(size=POOL),
@@ -176,8 +208,18 @@ def trial(draws: Estimands, seed: int, rho: float, chains: int = CHAINS, length:
     noise = np.random.default_rng(seed).normal(size=(length, chains, len(ordered))) @ root.T
     noise[1:] *= np.sqrt(1 - rho**2)
     latent = signal.lfilter([1.0], [1.0, -rho], noise, axis=0)
-    place = (special.ndtr(latent) * ordered.shape[1]).astype(int)
-    return {name: values[place[..., k].T] for k, (name, values) in enumerate(zip(draws, ordered, strict=True))}
+    place = special.ndtr(latent) * (ordered.shape[1] - 1)
+    return {
+        name: _quantiles(values, place[..., k].T) for k, (name, values) in enumerate(zip(draws, ordered, strict=True))
+    }
+
+
+def _quantiles(ordered: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The values at these places, and between two of them what is between, so that none comes twice; not of counts."""
+    below = place.astype(int)
+    if np.unique(ordered[:1000]).size < 500:
+        return ordered[below]
+    return ordered[below] + (place - below) * (ordered[np.minimum(below + 1, len(ordered) - 1)] - ordered[below])
 
 
 def rejected(draws: Estimands, exact: dict) -> bool:

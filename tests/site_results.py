@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from asv import util
 
-from harness.results.asv_files import COLUMNS
+from harness.results.asv_files import COLUMNS, measured
 from harness.stacks.locks import Stack, get_stack, recorded_hashes
 from harness.suite import inside
 
@@ -49,9 +49,12 @@ def measurement(stack: Stack, model: str, n: int, backend: str, rng: np.random.G
     for i in range(3):
         trial = _example_trial(i)
         trial |= {"kind": "warm" if i else "cold", "lock_sha256": stack.sha256, "protocol": protocol}
-        trial["settings"] |= {"model": model, "n": n, "backend": backend}
-        for name in trial["clocks"]:
-            trial["clocks"][name] = abs(trial["clocks"][name] or 0.1) * float(rng.lognormal(0, 0.02))
+        trial["settings"] |= {"model": model, "n": n, "backend": backend, "seed": 20261101 + i}
+        # All of a trial's seconds by the same factor: they still add up.
+        factor = float(rng.lognormal(0, 0.02))
+        for seconds in (trial["clocks"], *trial["phases"].values(), trial):
+            names = ("time_to_answer_seconds",) if seconds is trial else tuple(seconds)
+            seconds |= {name: seconds[name] * factor for name in names if seconds.get(name) is not None}
         trials.append(trial)
     return trials
 
@@ -97,21 +100,20 @@ def write_asv(folder: Path, kept: Mapping[str, Mapping], machine: str = MACHINE)
         "CompileSetup.track_warm_setup": lambda t: t["clocks"]["setup_wall_seconds"],
         "CompileSetup.track_graph_nodes": lambda t: t["graph"]["nodes"],
         "CompileSetup.track_rewrites": lambda t: t["graph"]["replacements"],
-        "Sampling.track_wall": lambda t: t["clocks"]["call_wall_seconds"],
+        "Sampling.track_time_to_answer": lambda t: t["time_to_answer_seconds"],
+        "Sampling.track_total": lambda t: t["clocks"]["total_wall_seconds"],
         "Sampling.track_sampling": lambda t: t["clocks"]["sampling_wall_seconds"],
-        "Sampling.track_seconds_per_1000_effective_draws": lambda t: (
-            1000 * t["clocks"]["sampling_wall_seconds"] / t["effective_draws"]
+        "Sampling.track_finish": lambda t: t["clocks"]["finish_wall_seconds"],
+        "Sampling.track_gradient": lambda t: (
+            1e6 * t["clocks"]["sampling_wall_seconds"] / sum(t["counters"][name] for name in gradients)
         ),
         "Sampling.track_gradients_per_effective_draw": lambda t: (
             sum(t["counters"][name] for name in gradients) / t["effective_draws"]
         ),
         "Sampling.track_peak_memory": lambda t: t["peak_memory_mib"],
     }
-    kinds = {
-        "CompileSetup.track_cold_setup": "cold",
-        "CompileSetup.track_warm_setup": "warm",
-        "Sampling.track_wall": "warm",
-    }
+    kinds = {name: "warm" for name in metrics if name.startswith("Sampling")}
+    kinds |= {"CompileSetup.track_cold_setup": "cold", "CompileSetup.track_warm_setup": "warm"}
     shutil.copy(BENCHMARKS, folder / "asv" / "benchmarks.json")
     listed = json.loads(BENCHMARKS.read_text())
     benchmarks = {
@@ -127,8 +129,10 @@ def write_asv(folder: Path, kept: Mapping[str, Mapping], machine: str = MACHINE)
                     trials = cells.get((model, n, backend))
                     ok = trials and trials[0]["outcome"] == "ok"
                     of_kind = [t for t in trials or () if kinds.get(metric) in (None, t["kind"])]
-                    values.append(float(np.median([metrics[metric](t) for t in of_kind])) if ok else None)
-            if any(v is not None for v in values):
+                    number = float(np.median([metrics[metric](t) for t in of_kind])) if ok else None
+                    # As asv has it: null is what failed, and NaN what was not asked for.
+                    values.append(number if trials else float("nan"))
+            if any(map(measured, values)):
                 results[name] = [values, benchmark["params"], benchmark["version"], 1795404363894, 1.0]
         document = {
             "commit_hash": commit, "env_name": "stack-py3.12", "date": int(get_stack(tag).date.timestamp() * 1000),

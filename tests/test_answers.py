@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.judging import changes, guidance
-from harness.judging.answers import answer, seconds
+from harness.judging import changes, efficiency, guidance
+from harness.judging.answers import answer, seconds, time
 from harness.judging.changes import Noise
-from harness.results.records import Measurement, Record
 from harness.results.store import MachineResults
 from harness.stacks.locks import load_stacks
+from tests import made_records
+from tests.made_records import document, measured, read
 
 NOISE = Noise(speed=0.05, trials=50, effective_draws=0.15, seeds=400)
 # Every machine's results know all stacks: they are read once.
@@ -20,16 +22,15 @@ stacks = functools.cache(load_stacks)
 BACKENDS = ("default", "pymc-c", "pymc-numba", "nutpie-numba", "nutpie-jax", "numpyro-parallel", "blackjax")
 
 
-def measurement(tag, model, n, backend, setup=1.0, sampling=1.0, effective=1000.0, outcome="ok", reason="why"):
-    """A measurement in which 1000 effective draws take `1000 * sampling / effective` seconds."""
-    document = {
-        "schema_version": 1, "started": "2026-11-01T00:00:00+00:00", "outcome": outcome, "reason": reason,
-        "settings": {"model": model, "n": n, "backend": backend}, "effective_draws": effective,
-        "clocks": {"setup_wall_seconds": setup, "sampling_wall_seconds": sampling, "call_wall_seconds": 1.0},
-    }  # fmt: skip
-    cold = document | {"kind": "cold", "clocks": document["clocks"] | {"setup_wall_seconds": 3 * setup}}
-    kinds = [cold, document | {"kind": "warm"}]
-    return Measurement(tag, model, n, backend, tuple(Record.model_validate(d) for d in kinds))
+def measurement(
+    tag, model, n, backend, setup=1.0, sampling=1.0, tuning=0.0, finish=0.0, effective=1000.0, draws=None, **changes
+):
+    """A measurement in which 1000 effective draws take `1000 * sampling / effective` seconds of drawing."""
+    changes = {"reason": "why", "settings": {"model": model, "n": n, "backend": backend, "seed": 1}, **changes}
+    seconds = {"tuning": tuning, "drawing": sampling, "finish": finish}
+    cold = document("cold", effective=None, clocks={"setup": 3 * setup, **seconds}, **changes)
+    warm = document("warm", effective=effective, clocks={"setup": setup, **seconds}, draws_sha256=draws, **changes)
+    return measured(tag, cold, warm)
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +53,68 @@ def ppca(backend, tag="v6.4.0", n=500, **numbers):
     return measurement(tag, "ppca", n, backend, **numbers)
 
 
-def test_the_time_is_warm_setup_and_sampling_until_a_thousand_effective_draws():
-    (time,) = answer(content(ppca("pymc-c", setup=2.0, sampling=3.0, effective=500.0)), "ppca", 500).times
-    assert (time.setup_seconds, time.sampling_seconds, time.seconds) == (2.0, 6.0, 8.0)
-    assert time.cold_setup_seconds == 6.0
+def test_the_time_is_warm_setup_tuning_once_drawing_at_its_rate_and_what_follows():
+    m = ppca("pymc-c", setup=2.0, tuning=1.0, sampling=3.0, finish=0.5, effective=500.0)
+    (time,) = answer(content(m), "ppca", 500).times
+    parts = (time.setup_seconds, time.tuning_seconds, time.drawing_seconds, time.finish_seconds)
+    assert parts == pytest.approx((2.0, 1.0, 6.0, 0.5))
+    assert (time.seconds, time.cold_setup_seconds, time.cold_seconds) == pytest.approx((9.5, 6.0, 13.5))
+    # Of one trial, it is what the trial itself says.
+    assert time.seconds == pytest.approx(m.records[1].time_to_answer_seconds)
+
+
+def trials_of(*effective, lock="lock"):
+    """Trials of one work, each with a seed of its own, on whatever machine."""
+    return [read(document(seed=seed, effective=e, lock_sha256=lock)) for seed, e in enumerate(effective, start=1)]
+
+
+def test_effective_draws_are_those_of_all_seeds_on_all_machines():
+    known = efficiency.pooled([*trials_of(250.0, 1000.0), *trials_of(250.0), *trials_of(9.0, lock="another stack")])
+    found = time(ppca("pymc-c", sampling=3.0, effective=250.0, settings=made_records.SETTINGS), NOISE, known)
+    assert (found.efficiency.effective_draws, found.efficiency.seeds) == (pytest.approx(500), 2)
+    assert found.drawing_seconds == pytest.approx(6.0)
+    assert found.efficiency.gradients == 8000 / 1250
+    assert found.efficiency_error == pytest.approx(0.15 / 2**0.5)
+
+
+def test_a_sampler_that_tells_nothing_of_tuning_has_no_time_and_is_listed_with_the_reason():
+    told = {"tuning": "the sampler does not tell how much of its work was tuning"}
+    trial = document(
+        clocks={"tuning": None, "drawing": None, "sampling": 2.0},
+        settings={**made_records.SETTINGS, "seed": 2},
+        unknown=told,
+    )
+    m = measured("v6.4.0", document("cold", settings={**made_records.SETTINGS, "seed": 1}), trial)
+    found = answer(content(m, ppca("nutpie-numba")), "ppca", 500)
+    assert [t.backend for t in found.times] == ["nutpie-numba"]
+    assert [w.backend for w in found.without] == ["pymc-c"]
+    assert found.without[0].untold == f"tuning: {told['tuning']}"
+
+
+def test_a_cold_trial_alone_gives_no_time():
+    m = ppca("pymc-c")
+    assert time(replace(m, records=m.records[:1]), NOISE, {}) is None
+
+
+def test_divergences_are_told_beside_the_answer():
+    m = ppca("pymc-c", warnings=["12 of 4000 draws diverged"])
+    assert answer(content(m, ppca("nutpie-numba")), "ppca", 500).warnings == [("pymc-c", "12 of 4000 draws diverged")]
+
+
+def test_the_luck_of_the_same_draws_is_the_same():
+    one, other = (ppca(b, sampling=9.0, draws="a") for b in ("pymc-c", "nutpie-numba"))
+    luckier = ppca("nutpie-numba", sampling=9.0, draws="b")
+    same, apart = (
+        time(one, NOISE, {}).slower_than(time(rival, NOISE, {}))[2] for rival in (other, luckier)
+    )  # fmt: skip
+    assert same == pytest.approx(np.exp(3.5 * 0.05 * 2**0.5))
+    assert apart > 1.5 * same
+
+
+def test_the_interval_that_is_shown_is_the_one_that_decides():
+    for slower in np.linspace(1, 4, 40):
+        pair = [time(ppca(b, sampling=s), NOISE, {}) for b, s in (("pymc-c", 10 * slower), ("nutpie-numba", 10.0))]
+        assert pair[0].clearly_slower_than(pair[1]) == (pair[0].slower_than(pair[1])[1] > 1)
 
 
 def test_a_clear_winner_is_named_with_its_lead_and_an_interval():
@@ -96,10 +155,10 @@ def test_a_newer_release_in_which_all_failed_is_named():
     assert found.newer == ("v6.4.0",)
 
 
-def test_without_a_sweep_the_least_time_is_told_and_that_it_may_be_chance():
+def test_without_a_second_seed_the_least_time_is_told_and_that_it_may_be_chance():
     unknown = Noise(0.05, 50, None, 0)
     found = answer(content(ppca("pymc-c", sampling=9.0), ppca("nutpie-numba"), noise=unknown), "ppca", 500)
-    assert "cannot be told: no sweep" in found.sentence
+    assert "cannot be told: no second seed" in found.sentence
 
 
 def test_failures_are_no_winners_and_are_listed():

@@ -13,7 +13,7 @@ from harness.errors import BenchError
 
 KEPT = json.loads(benchmark_list.PATH.read_text())
 KEPT.pop("version")
-NAME = "ppca.Sampling.track_wall"
+NAME = "ppca.Sampling.track_total"
 
 
 def changed(**fields):

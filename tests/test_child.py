@@ -7,13 +7,13 @@ import pydantic
 import pytest
 
 import models
-from sampling import child
+from sampling import child, spans
 from sampling.backends import load
 from sampling.settings import Settings
 from sampling.window import Window
 from tests.exact_draws import pool, trial
 
-SETTINGS = Settings("coal_mining_marginal", 111, "numpyro-vectorized")
+SETTINGS = Settings("coal_mining_marginal", 111, "numpyro-vectorized", draws=250)
 
 
 def posterior(**settings) -> dict:
@@ -44,12 +44,17 @@ def test_fewer_chains_or_draws_than_asked_are_invalid(returned, sentence):
     assert (found["outcome"], found["reason"]) == ("invalid", sentence)
 
 
-def test_the_default_may_return_what_it_likes():
-    assert judged(posterior(chains=2, length=900), Settings("coal_mining_marginal", 111, "default"))["outcome"] == "ok"
+def test_where_no_number_of_draws_was_stated_any_is_right():
+    assert judged(posterior(length=900), Settings("coal_mining_marginal", 111, "default"))["outcome"] == "ok"
+
+
+def test_draws_that_are_too_few_to_be_judged_are_none_of_the_gates():
+    assert judged(posterior(length=10), Settings("coal_mining_marginal", 111, "default", draws=10)) == {"outcome": "ok"}
+    assert judged(posterior(length=13), Settings("coal_mining_marginal", 111, "default"))["outcome"] == "invalid"
 
 
 def test_one_chain_cannot_be_judged():
-    found = judged(posterior(chains=1, length=900), Settings("coal_mining_marginal", 111, "default"))
+    found = judged(posterior(chains=1, length=900), Settings("coal_mining_marginal", 111, "default", chains=1))
     assert found["outcome"] == "invalid"
     assert "at least 2 chains" in found["reason"]
 
@@ -70,7 +75,29 @@ def test_a_chain_that_is_returned_twice_is_invalid():
 
 def test_a_sampler_without_statistics_has_no_counters():
     counters = child._counters(SimpleNamespace(), Window())
-    assert counters == {"gradients_tuning": None, "gradients_drawing": None, "divergences": None, "compilations": None}
+    assert counters == {"gradients_tuning": None, "gradients_drawing": None, "divergences": None}
+
+
+def test_log_densities_that_are_not_those_of_the_draws_are_invalid():
+    draws, model = posterior(), models.load("coal_mining_marginal")
+    reported = model.log_density(draws, 111)
+    right, wrong = (child._judge(SETTINGS, model, draws, x) for x in (reported, reported[:, ::-1]))
+    assert (right["outcome"], right["log_density_error"]) == ("ok", 0)
+    assert wrong["outcome"] == "invalid"
+    assert "do not belong together" in wrong["reason"]
+    assert child._judge(SETTINGS, model, draws)["log_density_error"] is None
+
+
+@pytest.mark.parametrize(
+    ("diverging", "warnings"),
+    [
+        ({}, []),
+        ({"diverging": np.zeros((4, 250), dtype=bool)}, []),
+        ({"diverging": np.arange(1000).reshape(4, 250) < 12}, ["12 of 1000 draws diverged"]),
+    ],
+)
+def test_divergences_warn(diverging, warnings):
+    assert child._warnings(SimpleNamespace(sample_stats=diverging)) == warnings
 
 
 @pytest.mark.parametrize(
@@ -86,3 +113,17 @@ def test_the_reason_of_a_failure_names_who_raised_it_and_whose_class_it_names(fa
     reason = child._reason(caught.value, load("default"))
     assert reason.endswith(f"(pydantic {pydantic.VERSION})")
     assert "\n" not in reason
+
+
+def test_a_traceback_does_not_show_what_noted_the_time(tmp_path, monkeypatch):
+    monkeypatch.setenv(spans.EVENTS_VARIABLE, str(tmp_path / "events"))
+
+    def fail() -> None:
+        raise KeyError("gone")
+
+    with pytest.raises(KeyError) as caught:
+        spans.Outermost("import").wrap(fail)()
+    told = child._traceback(caught.value)
+    assert "spans.py" not in told
+    assert "in fail" in told
+    assert told.endswith("KeyError: 'gone'\n")

@@ -743,7 +743,7 @@ def test_a_record_of_a_commit_says_with_what_it_was_measured(real):
     """The cheapest record is that of a backend that cannot sample the model."""
     commit = real.git("rev-parse", "v6.4.0")
     status, output = real.asv(
-        *CONFIG, "run", "v6.4.0^!", "--bench", r"^discrete\.Sampling\.track_wall\('blackjax', 100\)", UV_OFFLINE="1"
+        *CONFIG, "run", "v6.4.0^!", "--bench", r"^discrete\.Sampling\.track_total\('blackjax', 100\)", UV_OFFLINE="1"
     )
     assert status == 0, output
     folder = real.suite / f"results/commits/records/m/{commit[:10]}-v6.3.2"

@@ -8,6 +8,7 @@ from arviz_stats.base import array_stats
 from scipy import signal
 
 from sampling import diagnostics as d
+from sampling.gate import why_invalid
 
 
 def autoregressive(seed: int, rho: float, chains: int = 4, draws: int = 500) -> np.ndarray:
@@ -24,6 +25,7 @@ DRAWS = {
     "antithetic": autoregressive(3, -0.7),
     "heavy tails": np.random.default_rng(4).standard_t(2, size=(4, 400)),
     "two chains of odd length": autoregressive(5, 0.5, chains=2, draws=501),
+    "halves whose transform has an odd size": autoregressive(7, 0.5, draws=134),
     "chains apart": autoregressive(6, 0.3) + np.arange(4)[:, None],
 }
 
@@ -78,11 +80,11 @@ def test_z_scores_of_a_correct_sampler_are_standard_normal():
 
 def test_a_correct_sampler_is_rejected_in_less_than_one_per_cent_of_trials():
     # None of 300: a rate of one per cent would show with a probability of 95 %.
-    assert [reason for trial in slow_trials() if (reason := d.why_invalid(trial))] == []
+    assert [reason for trial in slow_trials() if (reason := why_invalid(trial))] == []
 
 
 def test_the_reason_names_the_estimand_and_both_values():
-    reason = d.why_invalid({"w1w2": d.diagnose(autoregressive(0, 0.3) + 1, 0.0, 1.0)})
+    reason = why_invalid({"w1w2": d.diagnose(autoregressive(0, 0.3) + 1, 0.0, 1.0)})
     assert "w1w2" in reason
     assert "exact 0" in reason
 

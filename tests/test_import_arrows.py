@@ -21,7 +21,9 @@ IN_EVERY_STACK = {"numpy", "scipy", "pymc", "pytensor", "arviz", "xarray"}
 NAMED_EXCEPTIONS = {
     # Imported only by the hook that runs when NumPyro itself has been imported.
     ("sampling/window.py", "numpyro"),
+    # In every stack since PyMC 5.12, and not needed before.
     ("sampling/provenance.py", "threadpoolctl"),
+    ("sampling/gradient.py", "threadpoolctl"),
 }
 
 

@@ -33,10 +33,24 @@ def test_the_parts_of_a_trial_sum_to_the_whole(short_trial, backend):
 
 
 @pytest.mark.parametrize("backend", ["pymc-jax", "numpyro-parallel"])
-def test_compilation_while_drawing_is_seen_where_it_happens(short_trial, backend):
-    cold = short_trial(backend, COLD)
-    assert cold["counters"]["compilations"] > 0
-    assert cold["clocks"]["compile_while_drawing_wall_seconds"] > 0.2 * cold["clocks"]["jit_wall_seconds"]
+def test_what_jax_compiles_is_setup_wherever_and_whenever_it_happens(short_trial, backend):
+    setup = short_trial(backend, COLD)["phases"]["setup"]
+    assert all(setup[step] > 0 for step in ("tracing_jax", "lowering_jax", "compiling_xla"))
+    assert (setup["starting_workers"] > 0) == (backend == "pymc-jax")
+
+
+def test_what_the_c_compiler_does_is_setup_and_what_it_did_is_loaded(short_trial):
+    cold, warm = (short_trial("pymc-c", n)["phases"]["setup"] for n in (COLD, WARM))
+    assert cold["compiling_c"] > warm["compiling_c"] == 0
+    assert warm["loading"] > 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tuning_is_told_from_drawing_and_what_is_left_has_a_name(short_trial, backend):
+    record = short_trial(backend, WARM)
+    assert record["unknown"] == {}
+    assert min(record["clocks"]["tuning_wall_seconds"], record["clocks"]["drawing_wall_seconds"]) > 0
+    assert record["phases"]["setup"]["other"] < 0.3 * record["clocks"]["setup_wall_seconds"]
 
 
 def test_a_warm_trial_finds_what_the_cold_one_compiled(short_trial):

@@ -7,30 +7,15 @@ import pytest
 from harness.errors import BenchError
 from harness.measuring import unfinished
 from harness.results.records import Measurement, read_measurements, read_records
+from tests.made_records import document, measured
 
 
 def record(kind="cold", outcome="ok", **changes) -> dict:
-    document = {
-        "schema": 1,
-        "kind": kind,
-        "started": "2026-11-01T00:00:00+00:00",
-        "settings": {"model": "ppca", "n": 500, "backend": "pymc-c", "tune": 500},
-        "outcome": outcome,
-        "reason": None if outcome == "ok" else "because",
-        "lock_sha256": "lock",
-        "code_sha256": "code",
-        "trial_wall_seconds": 10.0,
-        "a field of the future": 1,
-    }
-    if outcome == "ok":
-        document |= {
-            "clocks": {"setup_wall_seconds": 3.0, "sampling_wall_seconds": 2.0, "call_wall_seconds": 4.5},
-            "counters": {"gradients_tuning": 1000, "gradients_drawing": 3000, "divergences": 0},
-            "effective_draws": 400.0,
-            "peak_memory_mib": 512.0,
-            "control": {"drift": 1.02, "contaminated": False},
-        }
-    return document | changes
+    whole = document(kind, seed=2 if kind == "warm" else 1, **{"a field of the future": 1})
+    if outcome != "ok":
+        of_all = ("schema", "kind", "started", "settings", "lock_sha256", "protocol", "trial_wall_seconds")
+        whole = {name: whole[name] for name in of_all} | {"outcome": outcome, "reason": "because"}
+    return whole | changes
 
 
 def write(results, tag, name, records):
@@ -44,13 +29,45 @@ def write(results, tag, name, records):
 def test_rates_are_per_effective_draw(tmp_path):
     (r,) = read_records(write(tmp_path, "v6.4.0", "x", [record()]))
     assert r.gradients_per_effective_draw == 10.0
-    assert r.seconds_per_1000_effective_draws == 5.0
+    assert r.seconds_per_gradient == 0.0005
+    assert r.time_to_answer_seconds == 3 + 0.5 + 1.5 * 1000 / 400 + 0.5
 
 
 def test_an_unknown_count_gives_no_rate_and_not_a_wrong_one(tmp_path):
     counters = {"gradients_tuning": None, "gradients_drawing": 3000}
     (r,) = read_records(write(tmp_path, "v6.4.0", "x", [record(counters=counters)]))
     assert r.gradients_per_effective_draw is None
+    assert r.seconds_per_gradient is None
+
+
+def test_a_gradient_has_no_price_where_labels_are_sampled_as_well(tmp_path):
+    resolved = {"step_methods": ["NUTS", "CategoricalGibbsMetropolis"]}
+    (r,) = read_records(write(tmp_path, "v6.4.0", "x", [record(resolved=resolved)]))
+    assert r.gradients == 4000
+    assert r.seconds_per_gradient is None
+
+
+def test_a_record_of_schema_1_keeps_its_answer_and_counts_and_loses_clocks_of_another_meaning(tmp_path):
+    old = record(schema=1, protocol=4, counters={"gradients_tuning": 1, "gradients_drawing": 3, "compilations": 9})
+    del old["phases"], old["time_to_answer_seconds"]
+    old["clocks"] = {"setup_wall_seconds": 3.0, "sampling_wall_seconds": 2.0, "call_wall_seconds": 4.5}
+    first, second = read_records(write(tmp_path, "v6.4.0", "x", [old, record("warm")]), measurement=False)
+    assert (first.outcome, first.effective_draws, first.gradients) == ("ok", 400, 4)
+    assert (first.clocks, first.phases) == (None, None)
+    assert second.clocks.total_wall_seconds == 5.5
+
+
+def test_a_phase_that_a_release_does_not_tell_is_no_number(tmp_path):
+    told = record()
+    told["phases"]["finish"] = {"transforming": None, "other": 0.5}
+    told["unknown"] = {"transforming": "this release has none of the functions that do it"}
+    (r,) = read_records(write(tmp_path, "v6.4.0", "x", [told]))
+    assert r.phases.finish["transforming"] is None
+
+
+def test_a_cold_trial_is_shorter_and_each_trial_has_its_seed(tmp_path):
+    cold = record(settings=record()["settings"] | {"tune": 10, "draws": 10})
+    assert len(read_records(write(tmp_path, "v6.4.0", "x", [cold, record("warm")]))) == 2
 
 
 DAMAGE = {
@@ -62,6 +79,19 @@ DAMAGE = {
     "another schema": json.dumps([record(schema=99)]),
     "an outcome edited by hand": json.dumps([record(outcome="fine")]),
     "a clock edited by hand": json.dumps([record(clocks={"setup_wall_seconds": "fast"})]),
+    "parts that are not the whole": json.dumps([record(clocks=record()["clocks"] | {"finish_wall_seconds": 2.0})]),
+    "tuning and drawing that are not the sampling": json.dumps(
+        [record(clocks=record()["clocks"] | {"tuning_wall_seconds": 5.0})]
+    ),
+    "phases that are not the setup": json.dumps([record(phases={"setup": {"import": 9.0}, "finish": {"other": 0.5}})]),
+    "phases that are not the finish": json.dumps([record(phases={"setup": {"import": 3.0}, "finish": {}})]),
+    "an ok trial without phases": json.dumps([record(phases=None)]),
+    "a time to an answer that its parts do not say": json.dumps([record(time_to_answer_seconds=1.0)]),
+    "a time to an answer without draws": json.dumps([record(effective_draws=None)]),
+    "a warm trial that nobody judged": json.dumps(
+        [record(), record("warm", effective_draws=None, time_to_answer_seconds=None)]
+    ),
+    "two trials of one seed": json.dumps([record(), record("warm", settings=record()["settings"])]),
     "an ok trial without clocks": json.dumps([record(clocks=None)]),
     "an ok trial with impossible draws": json.dumps([record(effective_draws=-5.0)]),
     "a clock that is not a number": json.dumps(
@@ -79,7 +109,7 @@ DAMAGE = {
     "a size of nothing": json.dumps([record(settings=record()["settings"] | {"n": 0})]),
     "brackets without end": "[" * 100_000,
     "trials of different settings": json.dumps(
-        [record(), record("warm", settings=record()["settings"] | {"draws": 9})]
+        [record(), record("warm"), record("warm", settings=record()["settings"] | {"draws": 9, "seed": 3})]
     ),
     "a failure without a reason": json.dumps([record(outcome="failed", reason=None)]),
     "a warm trial first": json.dumps([record("warm")]),
@@ -135,10 +165,7 @@ def test_text_that_cannot_be_written_is_taken_out_wherever_it_stands(tmp_path):
 
 
 def measurement(*records) -> Measurement:
-    from harness.results.records import _RECORDS
-
-    documents = [{**r, "schema_version": r["schema"]} for r in records]
-    return Measurement("v6.4.0", "ppca", 500, "pymc-c", tuple(_RECORDS.validate_python(documents)))
+    return measured("v6.4.0", *records)
 
 
 def test_a_measurement_is_complete_with_one_cold_and_all_its_warm_trials():
@@ -154,6 +181,15 @@ def test_a_measurement_that_failed_is_complete_for_the_next_trial_would_fail_too
 def test_the_outcome_of_a_measurement_is_that_of_its_worst_trial():
     m = measurement(record(), record("warm", outcome="invalid"))
     assert (m.outcome, m.reason) == ("invalid", "because")
+
+
+def test_one_wrong_answer_that_another_seed_does_not_confirm_is_a_warning():
+    m = measurement(record(), record("warm", outcome="invalid"), record("warm"), record("warm"))
+    assert (m.outcome, m.reason, m.complete(2), m.complete(3)) == ("ok", None, True, False)
+    assert m.warnings == ["in one of 4 trials: because"]
+    twice = measurement(record(), *[record("warm", outcome="invalid")] * 2)
+    assert (twice.outcome, twice.complete(2)) == ("invalid", True)
+    assert not measurement(record(), record("warm", outcome="invalid")).complete(1), "another seed is to decide"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ import pytest
 from harness.errors import BenchError
 from harness.paths import ROOT
 from harness.results import store
-from harness.site import asv_pages, figures, render
+from harness.site import asv_pages, figures, phase_figures, render
 from harness.stacks.locks import get_stack
 from harness.suite import inside
 from tests import site_results as make
@@ -105,7 +105,7 @@ def spoiled(tmp_path_factory) -> Published:
     shutil.rmtree(results / "records/box/v6.2.0")
     (results / "asv/box" / f"{make.recorded_hashes()['v6.3.2'][:8]}-stack-py3.12.json").unlink()
     (results / "compatibility.json").write_text('{"schema": 1}')
-    trials = make.example_for(NEW, "pymc-c", PROTOCOL)[:1]
+    trials = make.example_for(NEW, "pymc-c", PROTOCOL)[1:2]
     trials[0]["diagnostics"] = {"other": next(iter(trials[0]["diagnostics"].values()))}
     sweep(results, trials)
     return published(folder)
@@ -235,7 +235,7 @@ def test_a_number_leads_to_its_record_and_is_in_the_csv_and_the_json(good):
     lines = list(csv.DictReader(io.StringIO((good.site / "data/measurements.csv").read_text())))
     assert len(lines) == 2 * len(CELLS) * 3
     (row,) = [r for r in lines if (r["release"], r["backend"], r["n"], r["trial"]) == ("v6.4.0", "pymc-c", "500", "0")]
-    assert float(row["sampling_seconds"]) == record[0]["clocks"]["sampling_wall_seconds"]
+    assert float(row["setup_seconds"]) == record[0]["clocks"]["setup_wall_seconds"]
     assert (row["seed"], row["lock_sha256"]) == (str(record[0]["settings"]["seed"]), record[0]["lock_sha256"])
     assert (good.site / row["record"]).is_file()
     assert len(json.loads((good.site / "data/measurements.json").read_text())) == len(lines)
@@ -279,14 +279,16 @@ def test_the_results_are_only_read(good, spoiled, two_machines):
 
 def test_every_mark_says_what_it_is(good):
     page = (good.site / "index.html").read_text()
-    assert 'aria-label="pymc-c: ' in page
-    assert page.count('aria-roledescription="bar"') == 2 * 4
+    for caches in ("warm", "cold"):
+        assert f'aria-label="pymc-c, {caches} caches: importing (setup) ' in page
+        assert f'aria-label="pymc-c, {caches} caches: tuning ' in page
+    assert page.count('aria-roledescription="bar"') > 2 * 2 * 4
 
 
 def test_a_chart_says_first_what_a_page_would_show(good):
     (machine,) = store.load(store.Results(good.results, inside()))
     answer = render.answers.answer(machine, "ppca", 500)
-    svg = figures.times(answer, "x", "", {t.backend: "r.json" for t in answer.times})
+    svg = phase_figures.times(answer, "x", "", {t.backend: "r.json" for t in answer.times})
     assert 'aria-label="Bar chart of ppca with 500 observations. ' in svg
     assert svg.count("<svg") == 1
 

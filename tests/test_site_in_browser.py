@@ -201,9 +201,11 @@ def test_a_page_of_asv_loads_without_an_error_and_asks_no_other_host(page, path)
     assert page.wrong == []
 
 
-def test_a_backend_has_a_bar_of_two_parts_and_a_point_for_each_size(page):
+def test_a_backend_has_two_bars_of_phases_and_a_point_for_each_size(page):
     page.goto("index.html")
-    assert page.locator("#ppca-500 [aria-roledescription='bar']").count() == 6
+    for caches in ("warm", "cold"):
+        bar = page.locator(f"#ppca-500 [aria-roledescription='bar'][aria-label^='pymc-c, {caches} caches: ']")
+        assert bar.count() >= 5, "importing, compiling, tuning, drawing, collecting, of what is wide enough to be seen"
     sizes = page.locator("figure", has_text="Setup and sampling by size")
     assert sizes.locator("[aria-roledescription='point']").count() == 2 * 2 * 3
 
@@ -228,7 +230,7 @@ def test_a_bar_can_be_reached_and_followed_by_keyboard(page):
     page.goto("index.html")
     link = page.locator("#ppca-500 svg a").first
     link.focus()
-    assert "until 1000 effective draws" in page.locator("#hint").inner_text()
+    assert "caches: importing (setup) " in page.locator("#hint").inner_text()
     page.keyboard.press("Enter")
     page.wait_for_url("**/data/records/box/v6.4.0/ppca-500-*.json")
 
@@ -304,7 +306,7 @@ def test_the_first_page_of_a_large_site_is_small(tmp_path, browser, monkeypatch)
     assert sum(len(gzip.compress(p.read_bytes())) for p in first) < 1_500_000
     page = browser.new_page()
     page.goto((site / "index.html").as_uri())
-    assert page.locator("svg [aria-roledescription='bar']").count() == 5 * 10 * 2
+    assert page.locator("svg [aria-roledescription='bar']").count() >= 5 * 10 * 2 * 5
     # What a browser takes to draw a page goes by this; seconds would be the test machine's.
     assert page.locator("*").count() < 10_000
     page.close()

@@ -24,7 +24,7 @@ from harness.suite import inside
 
 CELL = Cell("ppca", 500, "pymc-c")
 OTHER = Cell("ppca", 500, "blackjax")
-DESCRIPTION = {"protocol": 2, "same_draws_since": 2, "models": {"ppca": {"iterations": 250}}}
+DESCRIPTION = {"protocol": 2, "same_draws_since": 2, "models": {"ppca": {}}}
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,8 @@ OK = {
 ANSWER = """
 import json, sys
 a = sys.argv
-settings = {"model": a[3], "n": int(a[5]), "backend": a[7], "tune": int(a[9]), "draws": int(a[11]), "seed": int(a[13])}
+named = dict(zip(a[4::2], a[5::2]))
+settings = {"model": a[3], "n": int(named["--n"]), "backend": named["--backend"], "seed": int(named["--seed"])}
 print(json.dumps({"schema": 1, "kind": "cold", "started": "now", "settings": settings, "outcome": "unsupported",
                   "reason": "because"}))
 """
@@ -130,7 +131,7 @@ def test_a_trial_without_a_record_is_an_outcome(interpreter, script, reason):
 
 
 # A trial whose answer is wrong for some seeds.
-WRONG = ANSWER.replace('"unsupported"', '"invalid" if a[13] in ("60400", "{}") else "unsupported"')
+WRONG = ANSWER.replace('"unsupported"', '"invalid" if named["--seed"] in ("60400", "{}") else "unsupported"')
 
 
 @pytest.mark.parametrize(

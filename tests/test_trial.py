@@ -280,10 +280,34 @@ def test_the_temporary_files_of_a_trial_end_with_it(child_runs, tmp_path, monkey
     assert not list(temporary.iterdir())
 
 
+def test_a_trial_that_takes_more_memory_than_it_may_is_ended(child_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_MEMORY_LIMIT", "200")
+    child_runs("import time; much = bytearray(300 * 2**20); time.sleep(600)")
+    record = run(tmp_path)
+    assert record["outcome"] == "failed"
+    assert "more than the memory limit of 200 MiB" in record["reason"]
+
+
+def test_what_the_gate_needs_after_the_last_clock_is_not_the_samplers_memory(child_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_MEMORY_LIMIT", "200")
+    child_runs(
+        """
+        import json, pathlib, sys, time
+        pathlib.Path(sys.argv[1]).with_name("measured").touch()
+        time.sleep(0.3)
+        much = bytearray(300 * 2**20)
+        time.sleep(0.5)
+        json.dump({"outcome": "ok"}, open(sys.argv[1], "w"))
+        """
+    )
+    assert run(tmp_path)["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("name", ["BENCH_TIME_LIMIT", "BENCH_MEMORY_LIMIT"])
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf"])
-def test_a_senseless_time_limit_is_refused_in_a_sentence(text, monkeypatch, tmp_path):
-    monkeypatch.setenv("BENCH_TIME_LIMIT", text)
-    with pytest.raises(ValueError, match="BENCH_TIME_LIMIT is"):
+def test_a_senseless_limit_is_refused_in_a_sentence(name, text, monkeypatch, tmp_path):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ValueError, match=f"{name} is"):
         run(tmp_path)
 
 

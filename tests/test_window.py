@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import namedtuple
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -58,6 +59,38 @@ def test_nutpies_tuning_is_counted_where_its_draws_are_kept(kept):
     assert (seen.sampler, seen.tune) == ("nutpie", 2)
 
 
+def test_the_tuning_steps_that_nutpie_chooses_are_told():
+    def sample(model, progress_callback, **_):
+        progress_callback([SimpleNamespace(total_num_steps=70, total_draws=1400)] * 4)
+        return SimpleNamespace()
+
+    module = SimpleNamespace(compile_pymc_model=lambda model: model, sample=sample)
+    window._watch_nutpie(module, seen := window.Window(), time.process_time)
+    module.sample("model", draws=1000, tune=None, progress_callback=lambda chains: None)
+    assert (seen.tune, seen.total_gradients) == (400, 280)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_steps_of_blackjaxs_tuning_are_counted_chain_by_chain(monkeypatch, asks):
+    """PyMC since 5.17 asks for no information of tuning; before, it was given all."""
+    Algorithm = namedtuple("Algorithm", "run")
+    steps = SimpleNamespace(num_integration_steps=np.array([3, 7, 15]))
+
+    def window_adaptation(adaptation_info_fn=lambda state, info, adapted: SimpleNamespace(info=info)):
+        return Algorithm(lambda key: ("adapted", adaptation_info_fn(None, steps, None)))
+
+    monkeypatch.setitem(
+        sys.modules, "jax", SimpleNamespace(debug=SimpleNamespace(callback=lambda tell, count: tell(count)))
+    )
+    module = SimpleNamespace(window_adaptation=window_adaptation)
+    window._count_blackjax(module, seen := window.Window())
+    asked = {"adaptation_info_fn": lambda *_: None} if asks else {}
+    for _chain in range(4):
+        result, _ = module.window_adaptation(**asked).run("key")
+        assert result == "adapted"
+    assert seen.tuning_gradients == 100
+
+
 class Placeholder(ModuleType):
     """A JAX that is loaded when it is asked for anything, as ArviZ 1.x leaves one where nutpie draws."""
 
@@ -76,7 +109,8 @@ def test_only_the_samplers_of_jax_are_waited_for(monkeypatch):
 @pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
 def test_what_jax_returns_early_is_waited_for(monkeypatch, sampler):
     waited = []
-    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(block_until_ready=lambda r: waited.append(r) or r))
+    jax = SimpleNamespace(block_until_ready=lambda r: waited.append(r) or r, effects_barrier=lambda: None)
+    monkeypatch.setitem(sys.modules, "jax", jax)
     module = SimpleNamespace(
         _sample_numpyro_nuts=lambda **_: "draws",
         _sample_blackjax_nuts=lambda **_: "draws",

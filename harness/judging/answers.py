@@ -1,40 +1,48 @@
-"""Which backend gives a trustworthy answer soonest: in numbers, with what they may be off by, and in a sentence.
+"""Which backend gives an answer soonest: in numbers, with what they may be off by, and in a sentence.
 
-An answer is trusted at `EFFECTIVE_DRAWS` effective draws. The time until then is setup with warm caches and as much
-sampling, tuning included, as that takes at the measured rate. It must not know how it is drawn.
+The time to an answer is what somebody waits for from `import pymc` until `pm.sample` returns with `EFFECTIVE_DRAWS`
+of the hardest estimand: setup with warm caches, tuning once, drawing at the measured rate, and finish. It must not
+know how it is drawn.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
 from harness.judging import changes
 from harness.judging.changes import Noise
-from harness.results.metrics import COLD_SETUP, SAMPLING, SECONDS_PER_1000, WARM_SETUP, contaminated
-from harness.results.records import Measurement
+from harness.judging.efficiency import Efficiency, Work, pooled, work
+from harness.results.metrics import COLD_SETUP, DRAWING, FINISH, GRADIENT, TUNING, WARM_SETUP, contaminated
+from harness.results.records import EFFECTIVE_DRAWS, Measurement
 from harness.results.store import MachineResults
 
-EFFECTIVE_DRAWS = 1000
-# Of ten equal backends, the slowest is this many standard errors from the fastest in one case of twenty (Tukey's
-# studentised range, over √2): whom that sets apart is slower, whoever else was looked at.
-_APART = 3.16
-_NORMAL = 1.96
+_APART = 3.5
+"""Of ten equal backends, the slowest is this many standard errors from the fastest in one case of twenty: Tukey's
+studentised range over √2, for errors that are themselves estimated from some twenty differences. Whom that sets apart
+is slower, whoever else was looked at; and the intervals of ratios that are shown are as wide."""
 
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds until a trustworthy answer, of one measurement. `error` is the standard deviation of their logarithm."""
+    """Seconds until an answer, of one measurement, part by part.
+
+    `speed_error` and `efficiency_error` are standard deviations of the logarithm: of all seconds, which are one
+    machine's, and of the effective draws, which count for drawing alone; None where no other seed tells.
+    """
 
     measurement: Measurement
     setup_seconds: float
-    sampling_seconds: float
+    tuning_seconds: float
+    drawing_seconds: float
+    finish_seconds: float
     cold_setup_seconds: float | None
-    error: float | None
-    warm: bool = True
-    """Whether setup and sampling are those of warm trials."""
+    efficiency: Efficiency
+    speed_error: float
+    efficiency_error: float | None
 
     @property
     def backend(self) -> str:
@@ -43,46 +51,87 @@ class Time:
 
     @property
     def seconds(self) -> float:
-        """Setup and sampling."""
-        return self.setup_seconds + self.sampling_seconds
+        """All of it."""
+        return self.setup_seconds + self.sampling_seconds + self.finish_seconds
+
+    @property
+    def sampling_seconds(self) -> float:
+        """Tuning and drawing."""
+        return self.tuning_seconds + self.drawing_seconds
+
+    @property
+    def cold_seconds(self) -> float | None:
+        """All of it, with cold caches."""
+        return None if self.cold_setup_seconds is None else self.seconds - self.setup_seconds + self.cold_setup_seconds
+
+    @property
+    def _drawing_share(self) -> float:
+        return self.drawing_seconds / self.seconds
+
+    @property
+    def error(self) -> float | None:
+        """Standard deviation of the logarithm of the seconds."""
+        if self.efficiency_error is None:
+            return None
+        return math.hypot(self.speed_error, self._drawing_share * self.efficiency_error)
+
+    def _error_of_ratio(self, other: Time) -> float | None:
+        """That of the logarithm of this time over another one."""
+        if self.efficiency_error is None or other.efficiency_error is None:
+            return None
+        ours, theirs = (t._drawing_share * t.efficiency_error for t in (self, other))
+        # The same draws have the same luck.
+        luck = ours - theirs if self._draws & other._draws else math.hypot(ours, theirs)
+        return math.hypot(self.speed_error, other.speed_error, luck)
+
+    @property
+    def _draws(self) -> set[str]:
+        return {r.draws_sha256 for r in self.measurement.of_kind("warm") if r.draws_sha256}
 
     def slower_than(self, other: Time) -> tuple[float, float, float] | None:
-        """The ratio of this time to another one and its 95 % interval; None where noise is not known."""
-        if self.error is None or other.error is None:
+        """The ratio of this time to another one and its 95 % interval, wide enough for the slowest and the fastest of
+        ten; None where noise is not known."""
+        error = self._error_of_ratio(other)
+        if error is None:
             return None
-        ratio, error = self.seconds / other.seconds, math.hypot(self.error, other.error)
-        return ratio, ratio * math.exp(-_NORMAL * error), ratio * math.exp(_NORMAL * error)
+        ratio, spread = self.seconds / other.seconds, math.exp(_APART * error)
+        return ratio, ratio / spread, ratio * spread
 
     def clearly_slower_than(self, other: Time) -> bool | None:
         """Whether noise does not explain the difference, with all ten compared; None where noise is not known."""
-        if self.error is None or other.error is None:
-            return None
-        return math.log(self.seconds / other.seconds) > _APART * math.hypot(self.error, other.error)
+        compared = self.slower_than(other)
+        return None if compared is None else compared[1] > 1
 
 
-def time(measurement: Measurement, noise: Noise) -> Time | None:
-    """The time of a measurement, or None where it has no valid draws."""
-    if measurement.outcome != "ok":
+def time(measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Efficiency]) -> Time | None:
+    """The time of a measurement, or None where it has no valid draws, or does not tell tuning from drawing.
+
+    Seconds are medians over its warm trials; the effective draws are those of all seeds that have been tried.
+    """
+    warm = measurement.of_kind("warm")
+    parts = [metric.samples(measurement) for metric in (WARM_SETUP, TUNING, DRAWING, FINISH)]
+    if measurement.outcome != "ok" or not all(parts) or not all(r.effective_draws for r in warm):
         return None
-    cold, warm = COLD_SETUP.samples(measurement), WARM_SETUP.samples(measurement)
-    sampling = SECONDS_PER_1000.samples(measurement)
-    if not sampling or not (warm or cold):
-        return None
-    setup, drawing = median(warm or cold), median(sampling) * EFFECTIVE_DRAWS / 1000
-    share = drawing / (setup + drawing)
-    key = (measurement.model, measurement.n, measurement.backend)
-    effective = noise.of_effective_draws(key)
-    error = None
-    if effective is not None:
-        # Both parts are seconds of one machine; the effective draws are noise of the second alone.
-        speed = max(noise.of(WARM_SETUP), noise.of(SAMPLING))
-        error = math.hypot(speed, share * effective)
-    return Time(measurement, setup, drawing, median(cold) if cold else None, error, warm=bool(warm))
+    cold = COLD_SETUP.samples(measurement)
+    setup, tuning, drawing, finish = map(median, parts)
+    efficiency = efficiencies.get(work(warm[0])) or pooled(warm)[work(warm[0])]
+    deviation = noise.of_effective_draws((measurement.model, measurement.n, measurement.backend))
+    return Time(
+        measurement,
+        setup,
+        tuning,
+        drawing * EFFECTIVE_DRAWS / efficiency.effective_draws,
+        finish,
+        median(cold) if cold else None,
+        efficiency,
+        speed_error=max(noise.of(WARM_SETUP), noise.of(GRADIENT)),
+        efficiency_error=None if deviation is None else deviation / math.sqrt(efficiency.seeds),
+    )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """For one model and size in one release: all times, the fastest first, and what failed."""
+    """For one model and size in one release: all times, the fastest first, and measurements without one."""
 
     model: str
     n: int
@@ -103,6 +152,11 @@ class Answer:
         return [t.backend for t in self.times if all(map(contaminated, t.measurement.records))]
 
     @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """Backend and sentence of what makes no answer wrong, and should be known."""
+        return [(t.backend, warning) for t in self.times for warning in t.measurement.warnings]
+
+    @property
     def sentence(self) -> str:
         """Who wins, and by how much, or that it cannot be told."""
         if not self.times:
@@ -113,7 +167,7 @@ class Answer:
         if best.error is None:
             return (
                 f"{best.backend} took least, {seconds(best.seconds)}; whether that is more than chance cannot be told: "
-                "no sweep says how much effective draws vary."
+                "no second seed says how much effective draws vary."
             )
         if len(self.winners) > 1:
             names = [t.backend for t in self.winners]
@@ -140,6 +194,12 @@ def seconds(value: float) -> str:
     return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
 
 
+@cache
+def efficiencies_of(content: MachineResults) -> Mapping[Work, Efficiency]:
+    """How many effective draws each sampler's work gives, by all trials of all machines."""
+    return pooled(content.drawn)
+
+
 def answer(content: MachineResults, model: str, n: int, tag: str | None = None) -> Answer | None:
     """The answer for a model and size, in the newest release that has one or in the one asked for."""
     tag = tag or content.newest(model, n)
@@ -147,8 +207,10 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None) 
         return None
     cells = content.cells.get(tag, {})
     measured = [cells[key] for key in content.order(cells) if key[:2] == (model, n)]
-    times = sorted((t for m in measured if (t := time(m, changes.noise_of(content)))), key=lambda t: t.seconds)
-    without = tuple(m for m in measured if m.outcome != "ok")
+    known = changes.noise_of(content), efficiencies_of(content)
+    times = sorted((t for m in measured if (t := time(m, *known))), key=lambda t: t.seconds)
+    timed = {t.backend for t in times}
+    without = tuple(m for m in measured if m.backend not in timed)
     later = content.tags[content.tags.index(tag) + 1 :] if tag in content.tags else []
     newer = tuple(t for t in later if any(key[:2] == (model, n) for key in content.cells[t]))
     return Answer(model, n, tag, tuple(times), without, newer)

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import pairwise
 from statistics import fmean, median, pstdev, stdev, variance
 
+from harness.judging import efficiency
 from harness.results.metrics import COUNTERS, HISTORY, SAMPLING, Metric, contaminated
 from harness.results.records import Measurement, Record
 from harness.results.store import MachineResults
@@ -36,9 +37,9 @@ class Noise:
     """Standard deviations of logarithms, of what should be the same.
 
     `speed` is of this machine's times from trial to trial, seen in the control workloads of `trials` trials. `within`
-    is of each metric's samples within one measurement, over all that have several. `effective_draws` is of those from
-    seed to seed, seen over `seeds` seeds in sweeps: of one parameter set in `of_sampler`, where it has been swept often
-    enough, else the median of all, or None where no sweep tells.
+    is of each metric's samples within one measurement, over all that have several. `effective_draws` is of those of
+    one trial from seed to seed, seen over `seeds` seeds, on all machines: of one parameter set in `of_sampler`, where
+    it has been tried often enough, else the median of all, or None where no seed has been tried beside another.
     """
 
     speed: float
@@ -53,7 +54,7 @@ class Noise:
         if metric.exact:
             return 0.0
         # Memory has no clock, and gradients have neither.
-        speed = self.speed if metric.unit == "s" else 0.0
+        speed = self.speed if metric.of_a_clock else 0.0
         deviation = max(speed, self.within.get(metric.name, 0.0))
         if not metric.counts_effective_draws:
             return deviation
@@ -65,8 +66,9 @@ class Noise:
         return self.of_sampler.get(key, self.effective_draws) if key else self.effective_draws
 
 
-def noise(measurements: Iterable[Measurement], swept: Iterable[Record]) -> Noise:
-    """The noise that measurements show, in their control workloads and samples, and swept trials in their draws."""
+def noise(measurements: Iterable[Measurement], drawn: Iterable[Record]) -> Noise:
+    """The noise that measurements show, in their control workloads and samples, and that the effective draws of all
+    machines' trials, `drawn`, show."""
     measurements = list(measurements)
     records = [r for m in measurements for r in m.records]
     controls = [r.control.before for r in records if r.control and r.control.before]
@@ -76,20 +78,39 @@ def noise(measurements: Iterable[Measurement], swept: Iterable[Record]) -> Noise
     speed = max(map(pstdev, enough)) if enough else UNKNOWN_SPEED
     within = {}
     for metric in (m for m in HISTORY if not m.counts_effective_draws):
-        samples = [[math.log(v) for v in metric.samples(m)] for m in measurements]
+        samples = [[math.log(v) for v in metric.samples(m) if v > 0] for m in measurements]
         spreads = [variance(values) for values in samples if len(values) > 1]
         if len(spreads) >= _FEWEST:
             within[metric.name] = math.sqrt(fmean(spreads))
-    # The drawing of one release may differ from the next one's: what most samplers vary by is chance.
-    groups: dict[tuple[str, int, str], list[float]] = {}
-    for r in swept:
-        if r.outcome == "ok" and r.effective_draws:
-            s = r.settings
-            groups.setdefault((s.model, s.n, s.backend), []).append(math.log(r.effective_draws))
-    of_sampler = {key: stdev(values) for key, values in groups.items() if len(values) >= _FEWEST}
-    seeds = sum(len(groups[key]) for key in of_sampler)
-    effective = median(of_sampler.values()) if of_sampler else None
-    return Noise(speed, len(controls), effective, seeds, within, of_sampler)
+    of_sampler = _deviations(drawn)
+    effective = median(deviation for deviation, _ in of_sampler.values()) if of_sampler else None
+    seeds = sum(seeds for _, seeds in of_sampler.values())
+    return Noise(speed, len(controls), effective, seeds, within, {key: d for key, (d, _) in of_sampler.items()})
+
+
+def _deviations(drawn: Iterable[Record]) -> dict[tuple[str, int, str], tuple[float, int]]:
+    """By parameter set: the standard deviation of the logarithm of its effective draws, and over how many seeds.
+
+    Seeds are compared within each stack, where enough have been tried; else over all stacks, whose samplers may differ:
+    that errs to the careful side.
+    """
+    groups: dict[tuple, list[efficiency.Efficiency]] = {}
+    for (_, model, n, backend, *settings), found in efficiency.pooled(drawn).items():
+        groups.setdefault(((model, n, backend), *settings), []).append(found)
+    deviations: dict[tuple[str, int, str], tuple[float, int]] = {}
+    for (key, *_), found in groups.items():
+        several = [f for f in found if f.deviation is not None]
+        free = sum(f.seeds - 1 for f in several)
+        if free >= _FEWEST - 1:
+            within = math.sqrt(sum(f.deviation**2 * (f.seeds - 1) for f in several) / free)
+            candidate = within, free + len(several)
+        elif len(found) >= _FEWEST:
+            candidate = stdev(math.log(f.effective_draws) for f in found), len(found)
+        else:
+            continue
+        if candidate[1] > deviations.get(key, (0.0, 0))[1]:
+            deviations[key] = candidate
+    return deviations
 
 
 def limit(
@@ -104,7 +125,7 @@ def limit(
 
     When draws are the same to the last digit, so are their effective ones: what is left is the machine's noise.
     """
-    deviation = noise.of(SAMPLING) if same_draws and metric.unit == "s" else noise.of(metric, key)
+    deviation = noise.of(SAMPLING) if same_draws and metric.of_a_clock else noise.of(metric, key)
     if deviation is None:
         return None
     several = max(SMALLEST, math.exp(min(ERRORS * math.sqrt(2) * deviation, _LARGEST)))
@@ -142,6 +163,9 @@ def compare(metric: Metric, old: Measurement, new: Measurement, noise: Noise) ->
     a, b = metric.samples(old), metric.samples(new)
     if not a or not b:
         return None
+    if metric.exact:
+        # Each trial has its seed, the same in all releases: what is compared is the same work.
+        a, b = (samples[: min(len(a), len(b))] for samples in (a, b))
     change = Change(metric, old, new, median(a), median(b))
     if metric.exact:
         return change if change.before != change.after else None
@@ -161,7 +185,7 @@ def comparable(metric: Metric, old: Measurement, new: Measurement) -> bool:
     if metric.exact:
         return True
     # What was measured only while the machine changed speed tells nothing of seconds.
-    quiet = metric.unit != "s" or not any(all(map(contaminated, m.records)) for m in (old, new))
+    quiet = not metric.of_a_clock or not any(all(map(contaminated, m.records)) for m in (old, new))
     return quiet and _same_machine(old, new)
 
 
@@ -253,7 +277,7 @@ def steps(tags: Sequence[str], cells: Mapping[str, Cells], noise: Noise) -> list
 @cache
 def noise_of(machine: MachineResults) -> Noise:
     """How much a machine and the samplers vary by themselves."""
-    return noise(machine.measurements, machine.swept)
+    return noise(machine.measurements, machine.drawn)
 
 
 @cache

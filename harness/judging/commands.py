@@ -22,10 +22,11 @@ def summary_command(
     releases: Annotated[
         list[str] | None, typer.Argument(help="Releases such as v6.4.0; the two newest if none.")
     ] = None,
+    phases: Annotated[bool, typer.Option("--phases", help="Where setup and finish go, instead.")] = False,
 ) -> None:
     """Print the summary of what has been measured on this machine."""
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
-    if not summarise(machine_name(), [s.tag for s in chosen]):
+    if not summarise(machine_name(), [s.tag for s in chosen], show_phases=phases):
         machine = machine_name()
         have = {path.parent.name for s in chosen for path in (paths.RESULTS / "records").glob(f"*/{s.tag}")} - {machine}
         others = f", or see what another machine measured with BENCH_MACHINE={min(have)}" if have else ""
@@ -36,7 +37,7 @@ def summary_command(
 
 
 def agreement_command() -> None:
-    """Pool all trials of this machine, backend by backend: a bias too small for one trial shows in many."""
+    """Pool all trials of this machine, backend by backend: what is off by too little for one trial to show."""
     machine, since = machine_name(), inside()["same_draws_since"]
     records = [
         record
@@ -50,7 +51,7 @@ def agreement_command() -> None:
         raise BenchError(f"No trial on {machine} has draws: measure some with `bench sweep` or `bench run`.")
     wrong = []
     for model in sorted({model for model, _ in found}):
-        table = Table(Column(model, no_wrap=True), "trials", "worst estimand", "bias in sds", "z", box=None)
+        table = Table(Column(model, no_wrap=True), "trials", "worst estimand", "off by, in sds", "z", box=None)
         for backend in (b for m, b in found if m == model):
             name, worst = max(found[model, backend].items(), key=lambda item: abs(item[1].z))
             bias = f"{worst.bias:+.3f} ± {worst.error:.3f}"

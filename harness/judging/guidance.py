@@ -51,7 +51,7 @@ def _fastest_among(prefix: str, answers: Sequence[Answer], what: str) -> Verdict
     if not told:
         return CANNOT_TELL, f"There is no valid measurement of a {what} with it."
     if any(t.error is None for _, t in told):
-        return CANNOT_TELL, "How much effective draws vary is not known: no sweep tells."
+        return CANNOT_TELL, "How much effective draws vary is not known: no second seed tells."
     alone = [a for a, _ in told if all(t.backend.startswith(prefix) for t in a.winners)]
     beaten = [a for a, t in told if t.clearly_slower_than(a.times[0])]
     words = "; ".join(
@@ -95,7 +95,7 @@ def _numba(content: MachineResults, tag: str) -> Verdict:
         return CANNOT_TELL, "Fewer than two models have been measured with nutpie-numba."
     ratios = {f"{a.model} n={a.n}": t.slower_than(a.times[0]) for a, t in told}
     if None in ratios.values():
-        return CANNOT_TELL, "How much effective draws vary is not known: no sweep tells."
+        return CANNOT_TELL, "How much effective draws vary is not known: no second seed tells."
     words = ", ".join(f"{ratio:.2g} ({low:.2g} to {high:.2g}; {name})" for name, (ratio, low, high) in ratios.items())
     evidence = f"nutpie-numba's time is this multiple of the fastest one's: {words}."
     if all(high <= CONSISTENT for _, _, high in ratios.values()):

@@ -11,7 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import paths
+from harness.judging import answers, changes, phases
+from harness.judging.efficiency import pooled
 from harness.output import console, job_page, quoted
+from harness.results import store
 from harness.results.records import Measurement, Record, read_measurements
 from harness.suite import inside
 
@@ -22,7 +25,7 @@ _NOTHING = "–"
 def _number(value: float | None) -> str:
     if value is None:
         return _NOTHING
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _median(values: Iterable[float | None]) -> float | None:
@@ -31,31 +34,39 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 _HEADINGS = (
-    "backend", "setup cold, s", "setup warm, s", "sampling, s", "s per 1000 effective draws",
-    "gradients per effective draw", "peak MiB", "outcome",
+    "backend", "setup cold, s", "setup warm, s", "sampling, s", "finish, s", "time to an answer, s",
+    "effective draws, ± %", "gradients per effective draw", "peak MiB", "outcome",
 )  # fmt: skip
 
 
-def _numbers(measurement: Measurement) -> list[str]:
-    ok: list[Record] = [r for r in measurement.records if r.outcome == "ok"]
-    numbers = [
-        _median(r.clocks.setup_wall_seconds for r in measurement.of_kind("cold")),
-        _median(r.clocks.setup_wall_seconds for r in measurement.of_kind("warm")),
-        _median(r.clocks.sampling_wall_seconds for r in ok),
-        _median(r.seconds_per_1000_effective_draws for r in ok),
-        _median(r.gradients_per_effective_draw for r in ok),
-        _median(r.peak_memory_mib for r in ok),
-    ]
-    return [_number(value) for value in numbers]
+class _Known:
+    """What all the trials that are looked at say together: their noise, and how efficiently each sampler draws."""
+
+    def __init__(self, measurements: Sequence[Measurement], drawn: Sequence[Record]) -> None:
+        drawn = drawn or [r for m in measurements for r in m.records]
+        self._noise, self._efficiencies = changes.noise(measurements, drawn), pooled(drawn)
+
+    def numbers(self, m: Measurement) -> list[str]:
+        """Those of one measurement, as the headings have them."""
+        time = answers.time(m, self._noise, self._efficiencies)
+        setups = [_median(r.clocks.setup_wall_seconds for r in m.of_kind(kind)) for kind in ("cold", "warm")]
+        memory = _median(r.peak_memory_mib for r in m.of_kind("warm"))
+        if time is None:
+            finish = _median(r.clocks.finish_wall_seconds for r in m.of_kind("warm"))
+            return [_number(v) for v in (*setups, None, finish, None, None, None, memory)]
+        of_answer = [_number(v) for v in (*setups, time.sampling_seconds, time.finish_seconds, time.seconds)]
+        deviation = time.efficiency.deviation
+        spread = _NOTHING if deviation is None else f"{100 * deviation:.0f}"
+        return [*of_answer, spread, _number(time.efficiency.gradients), _number(memory)]
 
 
 def _contaminated(measurement: Measurement) -> str:
     return " ~" if any(r.control and r.control.contaminated for r in measurement.records if r.outcome == "ok") else ""
 
 
-def _cells(measurement: Measurement) -> list[str | Text]:
+def _cells(measurement: Measurement, known: _Known) -> list[str | Text]:
     outcome = Text(measurement.outcome, _STYLE[measurement.outcome])
-    return [*_numbers(measurement), Text.assemble(outcome, _contaminated(measurement))]
+    return [*known.numbers(measurement), Text.assemble(outcome, _contaminated(measurement))]
 
 
 def _groups(measurements: Iterable[Measurement], backends: Sequence[str]) -> dict[tuple, list[Measurement]]:
@@ -67,14 +78,19 @@ def _groups(measurements: Iterable[Measurement], backends: Sequence[str]) -> dic
     return {key: sorted(g, key=lambda m: order.get(m.backend, len(order))) for key, g in groups.items()}
 
 
-def markdown(measurements: Sequence[Measurement], backends: Sequence[str], damaged: Iterable[str] = ()) -> str:
+def markdown(
+    measurements: Sequence[Measurement],
+    backends: Sequence[str],
+    damaged: Iterable[str] = (),
+    drawn: Sequence[Record] = (),
+) -> str:
     """The same tables and reasons as Markdown, for the page of a job and a pull request: foreign text is quoted."""
-    parts = []
+    parts, known = [], _Known(measurements, drawn)
     for (tag, model, n), members in _groups(measurements, backends).items():
         rows = [f"**PyMC {tag[1:]}, {quoted(model)}, n={n}**", "", "| " + " | ".join(_HEADINGS) + " |"]
         rows.append("| --- |" + " ---: |" * (len(_HEADINGS) - 2) + " --- |")
         for m in members:
-            cells = [quoted(m.backend), *_numbers(m), f"{m.outcome}{_contaminated(m)}"]
+            cells = [quoted(m.backend), *known.numbers(m), f"{m.outcome}{_contaminated(m)}"]
             rows.append("| " + " | ".join(cells) + " |")
         parts.append("\n".join(rows))
     reasons = [
@@ -87,28 +103,50 @@ def markdown(measurements: Sequence[Measurement], backends: Sequence[str], damag
 
 
 def print_summary(
-    console: Console, measurements: list[Measurement], backends: list[str], damaged: Iterable[str]
+    console: Console,
+    measurements: Sequence[Measurement],
+    backends: Sequence[str],
+    damaged: Iterable[str],
+    drawn: Sequence[Record] = (),
 ) -> None:
-    """Print a table for each release and model, then each reason, then each file that could not be read."""
-    for (tag, model, n), members in _groups(measurements, backends).items():
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-            title=f"PyMC {tag.removeprefix('v')} · {model}, n={n}",
-            title_justify="left",
-            title_style="bold",
-        )
+    """Print a table for each release and model, then each reason, then each file that could not be read.
+
+    `drawn` are all trials that tell how efficiently the samplers draw; those of the measurements if none.
+    """
+    known = _Known(measurements, drawn)
+    for title, members in _titled(measurements, backends):
+        table = _table(title)
         table.add_column("backend", no_wrap=True)
-        # Seven columns of numbers fit a terminal of 80 with headings of this shape.
-        for heading in ("cold\nsetup\ns", "warm\nsetup\ns", "samp-\nling\ns", "s per\n1000\neff.", "grads\nper\neff."):
+        # Eight columns of numbers fit a terminal of 80 with headings of this shape.
+        for heading in (
+            "cold\nsetup\ns", "warm\nsetup\ns", "samp-\nling\ns", "fin-\nish\ns", "ans-\nwer\ns", "eff.\ndraws\n± %",
+            "grads\nper\neff.", "peak\n\nMiB",
+        ):  # fmt: skip
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("peak\n\nMiB", justify="right", no_wrap=True)
         table.add_column("outcome", no_wrap=True)
         for m in members:
-            table.add_row(m.backend, *_cells(m))
+            # Those that cannot sample it are listed below, with why.
+            if m.outcome != "unsupported":
+                table.add_row(m.backend, *_cells(m, known))
         console.print(table)
-    console.print("eff.: effective draws, of the worst estimand.  grads: gradient evaluations, tuning included.")
+    _print_remarks(console, measurements)
+    for sentence in damaged:
+        console.print(Text(sentence, "red"))
+
+
+def _print_remarks(console: Console, measurements: Sequence[Measurement]) -> None:
+    """What the headings mean, and what of the measurements is to be known besides."""
+    console.print(
+        "answer: from import until pm.sample returns with 1000 effective draws (eff.) of the hardest estimand, with "
+        "warm caches: setup, sampling (tuning once, then drawing) and finish.  ±: from seed to seed.  grads: gradient "
+        "evaluations, tuning included."
+    )
+    untold = {(m.backend, m.untold) for m in measurements if m.untold}
+    for backend, what in sorted(untold):
+        console.print(f"– {backend}: {what}")
+    for m in measurements:
+        for warning in m.warnings:
+            console.print(f"! {m.tag} {m.model} n={m.n} {m.backend}: {warning}")
     failures = [m for m in measurements if m.outcome in ("failed", "invalid")]
     if failures:
         console.print(Text("\nWhat failed, and why", "bold"))
@@ -124,18 +162,51 @@ def print_summary(
             console.print(f"  {tag} {model}: {', '.join(names)}: {reason}")
     if any(r.control and r.control.contaminated for m in measurements for r in m.records):
         console.print("\n~ the machine changed speed during a trial: read its seconds with care.")
-    for sentence in damaged:
-        console.print(Text(sentence, "red"))
 
 
-def summarise(machine: str, tags: Iterable[str]) -> bool:
+def print_phases(console: Console, measurements: Sequence[Measurement], backends: Sequence[str]) -> None:
+    """Print, for each release and model, where setup and finish of each backend go, largest first."""
+    for title, members in _titled(measurements, backends):
+        table = _table(title)
+        table.add_column("backend", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        table.add_column("s", justify="right", no_wrap=True)
+        table.add_column("of which, s")
+        for m in members:
+            for i, part in enumerate(phases.parts(m)):
+                name = f"{part.kind} {part.name}" if part.name == "setup" else part.name
+                table.add_row(m.backend if i == 0 else "", name, _number(part.seconds), part.sentence)
+        if table.row_count:
+            console.print(table)
+    console.print("Means over trials, of the wall clock; what makes up less than a hundredth is left out.")
+
+
+def _titled(measurements: Iterable[Measurement], backends: Sequence[str]) -> list[tuple[str, list[Measurement]]]:
+    groups = _groups(measurements, backends)
+    return [(f"PyMC {tag.removeprefix('v')} · {model}, n={n}", members) for (tag, model, n), members in groups.items()]
+
+
+def _table(title: str) -> Table:
+    return Table(
+        box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=title, title_justify="left",
+        title_style="bold",
+    )  # fmt: skip
+
+
+def summarise(machine: str, tags: Iterable[str], show_phases: bool = False) -> bool:
     """Print the summary of these stacks, here and on the page of a running job; whether any measurement is valid."""
+    description = inside()
+    backends = description["backends"]
+    contents = store.load(store.Results(paths.RESULTS, description))
+    drawn = contents[0].drawn
     measurements, damaged = [], []
     for tag in tags:
         found, unreadable = read_measurements(paths.RESULTS / "records", machine, tag)
-        measurements += found
+        measurements += [m for m in found if {r.protocol for r in m.records} == {description["protocol"]}]
         damaged += unreadable
-    backends = inside()["backends"]
-    print_summary(console, measurements, backends, damaged)
-    job_page(markdown(measurements, backends, damaged))
+    if show_phases:
+        print_phases(console, measurements, backends)
+        return any(m.outcome == "ok" for m in measurements)
+    print_summary(console, measurements, backends, damaged, drawn)
+    job_page(markdown(measurements, backends, damaged, drawn))
     return any(m.outcome == "ok" for m in measurements)

@@ -1,1 +1,1 @@
-"""Trials: measured ones by way of asv, and short ones side by side for the compatibility table."""
+"""Trials: measured ones by way of asv, and others side by side for the compatibility table."""

@@ -38,6 +38,9 @@ def run_command(
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
     warm: Annotated[int, typer.Option(min=0, help="Warm trials after each cold one.")] = 2,
     again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Also what one gradient and one import cost, outside of trials.")
+    ] = False,
 ) -> None:
     """Measure releases on every backend, compare them, publish the site, and print a summary.
 
@@ -66,7 +69,7 @@ def run_command(
     try:
         for stack in chosen:
             if plan[stack.tag]:
-                inside_trials += run.run_stack(console, stack, plan[stack.tag], description, warm)
+                inside_trials += run.run_stack(console, stack, plan[stack.tag], description, warm, gradients)
     except KeyboardInterrupt:
         # Caught here, since typer would end without a word.
         print(
@@ -107,7 +110,7 @@ def sweep_command(
         bool, typer.Option("--again", help="One more trial, with another seed, of what has an outcome.")
     ] = False,
 ) -> None:
-    """Run one short trial of every cell, release × backend × model, and write the compatibility table.
+    """Run one trial of every cell, release × backend × model, and write the compatibility table.
 
     Outcomes are what it is for: trials run side by side, and their clocks are not kept with measured ones.
     """

@@ -71,8 +71,9 @@ def cells(
     ]
 
 
-def asv_selection(wanted: list[Cell], description: Mapping) -> list[str]:
-    """Arguments that make asv run these cells of every per-model benchmark, and the others of the suite for them.
+def asv_selection(wanted: list[Cell], description: Mapping, gradients: bool = False) -> list[str]:
+    """Arguments that make asv run these cells of every per-model benchmark, and, if asked to, the gradients of their
+    models and the import.
 
     Gradients are left out for discrete models: compiling them takes longer than what it tells about a compound step.
     And a backend that cannot sample them says so to one benchmark: asv starts a process for each that it asks.
@@ -83,10 +84,10 @@ def asv_selection(wanted: list[Cell], description: Mapping) -> list[str]:
         metrics = r"Sampling\.track_sampling" if cannot else ".*"
         groups.setdefault((cell.model, cell.n, metrics), []).append(re.escape(cell.backend))
     patterns = [rf"^{model}\.{metrics}\('({'|'.join(names)})', {n}\)$" for (model, n, metrics), names in groups.items()]
-    patterns += [
-        rf"^gradient\..*'{model}-{n}'\)$" for model, n, _ in groups if not description["models"][model]["discrete"]
-    ]
-    patterns.append(r"^imports\.")
+    if gradients:
+        continuous = {(model, n): None for model, n, _ in groups if not description["models"][model]["discrete"]}
+        patterns += [rf"^gradient\..*'{model}-{n}'\)$" for model, n in continuous]
+        patterns.append(r"^imports\.")
     return [argument for pattern in patterns for argument in ("--bench", pattern)]
 
 
@@ -146,8 +147,10 @@ def _describe(tag: str, record: Mapping) -> str:
     return f"{name}: setup {clocks['setup_wall_seconds']:.1f} s, sampling {clocks['sampling_wall_seconds']:.2f} s{kept}"
 
 
-def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: Mapping, warm: int) -> float:
-    """Let asv measure the cells of one stack; returns the seconds spent inside its trials.
+def run_stack(
+    console: Console, stack: Stack, wanted: list[Cell], description: Mapping, warm: int, gradients: bool = False
+) -> float:
+    """Let asv measure the cells of one stack, and gradients if asked to; returns the seconds spent inside its trials.
 
     Raises BenchError when asv stops before it has measured; a benchmark that fails is a result. KeyboardInterrupt
     ends asv and its trial first; when this process is killed, they end by themselves. To be called by the main thread.
@@ -160,7 +163,7 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: M
     with LOG.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(stack.tag, total=len(wanted) * (1 + warm))
         child = _asv(
-            "run", "--record-samples", f"{stack.tag}^!", *asv_selection(wanted, description),
+            "run", "--record-samples", f"{stack.tag}^!", *asv_selection(wanted, description, gradients),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, **parent.told(), "BENCH_WARM_TRIALS": str(warm)}, start_new_session=True,
         )  # fmt: skip
@@ -177,8 +180,8 @@ def run_stack(console: Console, stack: Stack, wanted: list[Cell], description: M
                         progress.console.print(_describe(stack.tag, record), highlight=False, soft_wrap=True)
                     if not record["kept"]:
                         inside_trials += record.get("trial_wall_seconds", 0.0)
-                    # A measurement that ends early leaves its remaining trials out.
-                    ended += 1 if record["outcome"] == "ok" else 1 + warm
+                    # A measurement that ends early leaves its other trials out; after a wrong answer one more comes.
+                    ended += {"ok": 1, "invalid": 0}.get(record["outcome"], 1 + warm)
                     progress.update(task, completed=ended)
         except BaseException:
             _end(child)

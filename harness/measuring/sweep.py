@@ -1,8 +1,8 @@
-"""One short trial of every cell, release × backend × model: does it sample, and is the answer right?
+"""One trial of every cell, release × backend × model: does it sample, and is the answer right?
 
-Outcomes are what a sweep is for. Its trials run side by side and draw less than a measurement's, so that their clocks
-are nobody's benchmark: their records are kept in `results/sweep/`, apart from measured ones. What the records say is
-rendered by `harness.results.compatibility`. It must not know asv.
+Outcomes and draws are what a sweep is for. Its trials do what a measurement's do, but side by side, so that their
+clocks are nobody's benchmark: their records are kept in `results/sweep/`, apart from measured ones. What the records
+say is rendered by `harness.results.compatibility`. It must not know asv.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from harness.stacks.locks import Stack, of_releases
 from harness.suite import suite_commit
 
 MODELS = ("ppca", "discrete", "discrete_marginal")
-# Of a measurement's tuning steps and draws.
-SHARE = 0.8
 # Nothing that samples at all takes a fraction of this; a worker that hangs holds one of the jobs for as long.
 TIME_LIMIT_SECONDS = 300
 _TYPICAL_TRIAL_SECONDS = 18.0
@@ -118,7 +116,7 @@ class _Trial:
 
 def _no_record(cell: Cell, reason: str) -> dict:
     return {
-        "schema": 1,
+        "schema": 2,
         "kind": "cold",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "settings": {"model": cell.model, "n": cell.n, "backend": cell.backend},
@@ -127,9 +125,7 @@ def _no_record(cell: Cell, reason: str) -> dict:
     }
 
 
-def _start(
-    stack: Stack, environment: Path, cell: Cell, machine: str, folder: Path, iterations: int, earlier: list[dict]
-) -> _Trial:
+def _start(stack: Stack, environment: Path, cell: Cell, machine: str, folder: Path, earlier: list[dict]) -> _Trial:
     variables = {
         **process_environment(stack),
         "BENCH_TIME_LIMIT": os.environ.get("BENCH_TIME_LIMIT", str(TIME_LIMIT_SECONDS)),
@@ -140,8 +136,7 @@ def _start(
     }
     command = [
         python(environment), "-m", "sampling", cell.model, "--n", str(cell.n), "--backend", cell.backend,
-        "--tune", str(iterations), "--draws", str(iterations), "--seed", str(seed(stack, len(earlier))),
-        "--home", str(folder / "home"),
+        "--seed", str(seed(stack, len(earlier))), "--home", str(folder / "home"),
     ]  # fmt: skip
     with (folder / "record").open("wb") as out, (folder / "errors").open("wb") as errors:
         process = subprocess.Popen(
@@ -182,7 +177,6 @@ def sweep_stack(
     or its network that prevents it, and nothing is recorded then.
     """
     waiting, running, protocol = deque(wanted), [], description["protocol"]
-    iterations = {name: round(SHARE * model["iterations"]) for name, model in description["models"].items()}
     try:
         environment = stack_environment(stack)
     except MachineError:
@@ -204,16 +198,14 @@ def sweep_stack(
                 answered = any(r.outcome in ("ok", "invalid") for r in kept)
                 documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
                 earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]
-                n = iterations[cell.model]
-                running.append(_start(stack, environment, cell, machine, idle.pop(), n, earlier))
+                running.append(_start(stack, environment, cell, machine, idle.pop(), earlier))
             time.sleep(0.1)
             for trial in [t for t in running if t.process.poll() is not None]:
                 trials = [*trial.earlier, trial.record()]
                 records = _keep(machine, stack, trial.cell, trials, protocol)
                 running.remove(trial)
                 if _to_be_confirmed(records):
-                    n = iterations[trial.cell.model]
-                    running.append(_start(stack, environment, trial.cell, machine, trial.folder, n, trials))
+                    running.append(_start(stack, environment, trial.cell, machine, trial.folder, trials))
                 else:
                     idle.append(trial.folder)
                     yield records

@@ -212,7 +212,8 @@ def collect_command(
     description = inside()
     cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
     planned = frozenset((c.model, c.n, c.backend) for c in cells)
-    task = Task(machine_name(), stacks, planned, description["protocol"], trials=1 + warm)
+    # One more where an answer was wrong, and another seed decided.
+    task = Task(machine_name(), stacks, planned, description["protocol"], trials=2 + warm)
     shards, strange = _shards(below, task) if below else ([], [])
     shards += [Shard(folder, task) for folder in folders or []]
     found = Collected()

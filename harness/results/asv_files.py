@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from harness.results.records import NAME, first_problem
+from harness.results.fields import NAME
+from harness.results.records import first_problem
 
 COLUMNS = (
     "result", "params", "version", "started_at", "duration", "stats_ci_99_a", "stats_ci_99_b", "stats_q_25",
@@ -222,7 +223,9 @@ def merged(
             sources.append((given, k) if takes(benchmark, cell, bool(old) and measured(_at(*old))) else old)
         if any(source and source[0] is given for source in sources):
             row = [
-                [source and _at(*source, i) for source in sources] if i in _OF_EACH_VALUE
+                # asv's word for what was not asked for; None is its word for what failed.
+                [_at(*source, i) if source else (math.nan if i == 0 else None) for source in sources]
+                if i in _OF_EACH_VALUE
                 else axes if i == 1
                 else (given if i < len(given) else mine)[i]
                 for i in range(max(len(given), len(mine) if same else 0))

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
-from harness.results.metrics import SAMPLING
+from harness.results.metrics import COLD_SETUP
 
 
 def sampled(results: Mapping) -> set[tuple[str, int, str]]:
-    """The parameter sets (model, n, backend) for which `results` of asv, by benchmark, have a sampling time."""
+    """The parameter sets (model, n, backend) for which `results` of asv, by benchmark, have a time of setup."""
     keys = set()
     for name, (values, parameters, *_) in results.items():
         model, _, metric = name.partition(".")
-        if metric == SAMPLING.benchmark:
+        if metric == COLD_SETUP.benchmark:
             for value, (backend, n) in zip(values or (), product(*parameters), strict=False):
                 if isinstance(value, int | float) and not math.isnan(value):
                     keys.add((model, int(n), backend.strip("'")))
@@ -22,7 +22,7 @@ def sampled(results: Mapping) -> set[tuple[str, int, str]]:
 
 
 def asv_numbers(folder: Path, commit: str) -> set[tuple[str, int, str]]:
-    """The (model, n, backend) for which asv's results of a stack hold a sampling time; `folder` is of one machine."""
+    """The (model, n, backend) for which asv's results of a stack hold a time of setup; `folder` is of one machine."""
     numbers: set[tuple[str, int, str]] = set()
     for path in folder.glob(f"{commit[:8]}-*.json"):
         try:

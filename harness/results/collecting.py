@@ -19,8 +19,9 @@ from harness.errors import BenchError
 from harness.output import printable
 from harness.results import asv_files
 from harness.results.asv_numbers import asv_numbers
-from harness.results.metrics import OF_ASV, SAMPLING
-from harness.results.records import NAME, Record, read_records, write_records
+from harness.results.fields import NAME
+from harness.results.metrics import COLD_SETUP, OF_ASV
+from harness.results.records import Record, read_records, why_not, write_records
 from harness.stacks.locks import Stack, recorded_hashes
 
 LARGEST_FILE = 5_000_000
@@ -236,7 +237,7 @@ class _Taking:
             records = read_records(source, only_known=True)
         except BenchError as error:
             raise BenchError(f"{str(error).partition(': restore it')[0]}{_by(documents)}") from error
-        good = all(r.outcome == "ok" for r in records)
+        good = why_not(records) is None
         if identical:
             self._know(tag, cell, records, numbers.get(tag))
             return
@@ -262,7 +263,7 @@ class _Taking:
     def _know(self, tag: str, cell: Cell, records: Sequence[Record], result: Mapping | None) -> None:
         """Note that a record is kept as it came; asv's numbers of it may be missing."""
         self.collected.known += 1
-        if any(r.outcome != "ok" for r in records):
+        if why_not(records):
             self.bad.add((tag, cell))
         elif result:
             _check_numbers(result, cell, records)
@@ -279,7 +280,7 @@ class _Taking:
             return False
         if any((r.lock_sha256, r.protocol) != (task.stacks[tag].sha256, task.protocol) for r in kept):
             return False
-        if task.numbers and all(r.outcome == "ok" for r in kept):
+        if task.numbers and why_not(kept) is None:
             folder = self.results / "asv" / task.machine
             if cell not in asv_numbers(folder, recorded_hashes()[tag]):
                 return False
@@ -364,10 +365,11 @@ def _check_numbers(result: Mapping, cell: Cell, records: Sequence[Record]) -> No
     for metric in OF_ASV:
         number = asv_files.values(result, f"{model}.{metric.benchmark}").get((repr(backend), str(n)))
         if number is None:
-            if metric is SAMPLING:
+            if metric is COLD_SETUP:
                 raise ValueError("asv's number of it did not come along, or was refused")
             continue
-        of = [v for r in records if (metric.or_cold or r.kind == metric.kind) and (v := metric.of(r)) is not None]
+        trials = [r for r in records if r.outcome == "ok" and (metric.or_cold or r.kind == metric.kind)]
+        of = [v for r in trials if (v := metric.of(r)) is not None]
         # asv's are rounded: small ones to four digits behind the point, large ones to whole numbers.
         if not of or not min(of) * 0.99 - 0.006 <= number <= max(of) * 1.01 + 0.006:
             raise ValueError(f"asv's {metric.benchmark} of it is {number:.6g}, which none of its trials is")

@@ -28,7 +28,7 @@ LINKERS = {"VMLinker": "C", "CLinker": "C", "NumbaLinker": "Numba", "numba": "Nu
 _HEAD = """# Compatibility
 
 Each release of PyMC with the newest of everything else that existed a day after it (`stacks/`), on each backend: one
-short trial, judged by the exact posterior. Where it is wrong, another one with another seed decides: over so many
+trial, judged by the exact posterior. Where it is wrong, another one with another seed decides: over so many
 cells, chance alone makes one or two wrong. `bench sweep` measures it and writes this page from
 `results/compatibility.json`; `bench stacks diff v6.4.0` says what a release's stack changed.
 

@@ -15,9 +15,8 @@ from harness.results.records import Measurement, Record
 class Metric:
     """One number. `samples` gives those of a measurement, one for each trial that has it, none where none has.
 
-    `benchmark` is the one of asv that reports it, without its model; asv's numbers of sampling have cold trials in
-    them, too. A number that `counts_effective_draws` has their noise as well: they differ from seed to seed. An `exact`
-    one has none: same seed, same stack, same number.
+    `benchmark` is the one of asv that reports it, without its model. A number that `counts_effective_draws` has their
+    noise as well: they differ from seed to seed. An `exact` one has none: same seed, same stack, same number.
     """
 
     name: str
@@ -29,6 +28,11 @@ class Metric:
     or_cold: bool = False
     exact: bool = False
     counts_effective_draws: bool = False
+
+    @property
+    def of_a_clock(self) -> bool:
+        """Whether it is time: it differs from machine to machine, and with what else a machine does."""
+        return self.unit in ("s", "µs")
 
     def samples(self, measurement: Measurement) -> list[float]:
         """The number, of each `ok` trial of its kind; of the cold ones where there are no others, if that will do.
@@ -46,39 +50,39 @@ def contaminated(record: Record) -> bool:
     return record.control is not None and record.control.contaminated
 
 
-def _gradients(record: Record) -> float | None:
-    c = record.counters
-    if c is None or c.gradients_tuning is None or c.gradients_drawing is None:
-        return None
-    return c.gradients_tuning + c.gradients_drawing
+def _clock(name: str) -> Callable[[Record], float | None]:
+    return lambda record: record.clocks and getattr(record.clocks, f"{name}_wall_seconds")
 
 
+def _microseconds_per_gradient(record: Record) -> float | None:
+    return 1e6 * record.seconds_per_gradient if record.seconds_per_gradient is not None else None
+
+
+TIME_TO_ANSWER = Metric(
+    "time_to_answer", "Time to an answer", "s", "Sampling.track_time_to_answer",
+    lambda r: r.time_to_answer_seconds, kind="warm", counts_effective_draws=True,
+)  # fmt: skip
 COLD_SETUP = Metric(
-    "cold_setup", "Setup, cold caches", "s", "CompileSetup.track_cold_setup",
-    lambda r: r.clocks and r.clocks.setup_wall_seconds, kind="cold",
-)  # fmt: skip
+    "cold_setup", "Setup, cold caches", "s", "CompileSetup.track_cold_setup", _clock("setup"), kind="cold"
+)
 WARM_SETUP = Metric(
-    "warm_setup", "Setup, warm caches", "s", "CompileSetup.track_warm_setup",
-    lambda r: r.clocks and r.clocks.setup_wall_seconds, kind="warm",
-)  # fmt: skip
-SAMPLING = Metric(
-    "sampling", "Sampling", "s", "Sampling.track_sampling", lambda r: r.clocks and r.clocks.sampling_wall_seconds,
-    kind="warm", or_cold=True,
-)  # fmt: skip
-SECONDS_PER_1000 = Metric(
-    "seconds_per_1000_effective_draws", "Sampling per 1000 effective draws", "s",
-    "Sampling.track_seconds_per_1000_effective_draws", lambda r: r.seconds_per_1000_effective_draws,
-    kind="warm", or_cold=True, counts_effective_draws=True,
-)  # fmt: skip
+    "warm_setup", "Setup, warm caches", "s", "CompileSetup.track_warm_setup", _clock("setup"), kind="warm"
+)
+SAMPLING = Metric("sampling", "Sampling", "s", "Sampling.track_sampling", _clock("sampling"), kind="warm")
+TUNING = Metric("tuning", "Tuning", "s", None, _clock("tuning"), kind="warm")
+DRAWING = Metric("drawing", "Drawing", "s", None, _clock("drawing"), kind="warm")
+FINISH = Metric("finish", "After the last draw", "s", "Sampling.track_finish", _clock("finish"), kind="warm")
+GRADIENT = Metric(
+    "gradient", "Sampling per gradient", "µs", "Sampling.track_gradient", _microseconds_per_gradient, kind="warm"
+)
 GRADIENTS = Metric(
     "gradients_per_effective_draw", "Gradients per effective draw", "",
     "Sampling.track_gradients_per_effective_draw", lambda r: r.gradients_per_effective_draw,
-    kind="warm", or_cold=True, counts_effective_draws=True,
+    kind="warm", counts_effective_draws=True,
 )  # fmt: skip
 MEMORY = Metric(
-    "peak_memory", "Peak memory", "MiB", "Sampling.track_peak_memory", lambda r: r.peak_memory_mib, kind="warm",
-    or_cold=True,
-)  # fmt: skip
+    "peak_memory", "Peak memory", "MiB", "Sampling.track_peak_memory", lambda r: r.peak_memory_mib, kind="warm"
+)
 NODES = Metric(
     "graph_nodes", "Nodes of the compiled graph", "nodes", "CompileSetup.track_graph_nodes",
     lambda r: r.graph and r.graph.nodes, kind="warm", or_cold=True, exact=True,
@@ -88,14 +92,13 @@ REWRITES = Metric(
     lambda r: r.graph and r.graph.replacements, kind="warm", or_cold=True, exact=True,
 )  # fmt: skip
 # Of a warm trial: in a cold one, workers that share a cache compile or load as it happens, which may round differently.
-GRADIENT_COUNT = Metric("gradients", "Gradients evaluated", "gradients", None, _gradients, kind="warm", exact=True)
-
-
-WALL = Metric(
-    "wall", "The whole call", "s", "Sampling.track_wall", lambda r: r.clocks and r.clocks.call_wall_seconds, kind="warm"
+GRADIENT_COUNT = Metric(
+    "gradients", "Gradients evaluated", "gradients", None, lambda r: r.gradients, kind="warm", exact=True
 )
-HISTORY = (COLD_SETUP, WARM_SETUP, SAMPLING, SECONDS_PER_1000, GRADIENTS, MEMORY)
+TOTAL = Metric("total", "The whole trial", "s", "Sampling.track_total", _clock("total"), kind="warm")
+
+HISTORY = (TIME_TO_ANSWER, COLD_SETUP, WARM_SETUP, SAMPLING, GRADIENT, GRADIENTS, FINISH, MEMORY)
 COUNTERS = (NODES, REWRITES, GRADIENT_COUNT)
 METRICS = (*HISTORY, *COUNTERS)
 # What asv's benchmarks of a model report.
-OF_ASV = tuple(metric for metric in (*METRICS, WALL) if metric.benchmark)
+OF_ASV = tuple(metric for metric in (*METRICS, TOTAL) if metric.benchmark)

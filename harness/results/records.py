@@ -12,43 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from harness.errors import BenchError
 from harness.output import printable
+from harness.results.fields import (
+    Count,
+    Name,
+    NotNegative,
+    Number,
+    Outcome,
+    Positive,
+    Seconds,
+    Text,
+    same,
+)  # fmt: skip
 
-NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=60)]
-"""Of a model or a backend: it becomes part of file names and addresses."""
-_LONGEST_REASON = 2000
-
-
-def _shown(text: object) -> object:
-    """Text that a page, a feed and a terminal can show: without control characters, and not endless."""
-    if not isinstance(text, str):
-        return text
-    text = printable(text)
-    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + " …"
-
-
-Text = Annotated[str, BeforeValidator(_shown)]
-# Bounds that no measurement comes near: beyond them a file is damaged, and would damage what is computed from it.
-Seconds = Annotated[float, Field(gt=1e-9, lt=1e9)]
-NotNegative = Annotated[float, Field(ge=0, lt=1e15)]
-Number = Annotated[float, Field(gt=-1e15, lt=1e15)]
-Positive = Annotated[float, Field(gt=1e-50, lt=1e15)]
 _FEWEST_DRAWS = 1e-6
-Count = Annotated[int, Field(ge=0, lt=10**15)]
-Outcome = Literal["ok", "unsupported", "failed", "invalid"]
+EFFECTIVE_DRAWS = 1000
+"""Of the hardest estimand: with as many, an answer is trusted."""
 
 
 class _Document(BaseModel):
@@ -71,22 +53,43 @@ class Settings(_Document):
 
 
 class Clocks(_Document):
-    """Seconds of the parts of a trial, by the wall clock or of the CPU."""
+    """Seconds of the parts of a trial, by the wall clock or of the CPU; None where nothing tells."""
 
     setup_wall_seconds: Seconds
     sampling_wall_seconds: Seconds
+    tuning_wall_seconds: NotNegative | None = None
+    drawing_wall_seconds: NotNegative | None = None
+    finish_wall_seconds: NotNegative
+    total_wall_seconds: Seconds
     call_wall_seconds: Seconds
     call_cpu_seconds: NotNegative | None = None
     import_wall_seconds: NotNegative | None = None
     import_cpu_seconds: NotNegative | None = None
     build_wall_seconds: NotNegative | None = None
     build_cpu_seconds: NotNegative | None = None
-    prepare_wall_seconds: NotNegative | None = None
-    compile_while_drawing_wall_seconds: NotNegative | None = None
-    finish_wall_seconds: NotNegative | None = None
-    drawing_cpu_seconds: NotNegative | None = None
-    jit_wall_seconds: NotNegative | None = None
-    total_wall_seconds: NotNegative | None = None
+    window_cpu_seconds: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _sum_to_the_whole(self) -> Self:
+        tells_apart = None not in (self.tuning_wall_seconds, self.drawing_wall_seconds)
+        sampling = self.tuning_wall_seconds + self.drawing_wall_seconds if tells_apart else self.sampling_wall_seconds
+        if not same(sampling, self.sampling_wall_seconds):
+            raise ValueError("tuning and drawing are not the sampling")
+        parts = self.setup_wall_seconds + self.sampling_wall_seconds + self.finish_wall_seconds
+        if not same(parts, self.total_wall_seconds):
+            raise ValueError("setup, sampling and finish are not the whole trial")
+        return self
+
+
+PhaseName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+$", max_length=40)]
+PhaseSeconds = Annotated[dict[PhaseName, NotNegative | None], Field(max_length=50)]
+
+
+class Phases(_Document):
+    """Wall-clock seconds of setup and of finish, by what was done in them; None where the release does not tell."""
+
+    setup: PhaseSeconds
+    finish: PhaseSeconds
 
 
 class Counters(_Document):
@@ -95,7 +98,6 @@ class Counters(_Document):
     gradients_tuning: Count | None = None
     gradients_drawing: Count | None = None
     divergences: Count | None = None
-    compilations: Count | None = None
 
 
 class Graph(_Document):
@@ -143,6 +145,7 @@ class Diagnostics(_Document):
     mcse_mean: Positive | None = None
     z_mean: Number | None = None
     z_second_moment: Number | None = None
+    mcse_second_moment: NotNegative | None = None
 
 
 class Resolved(_Document):
@@ -171,7 +174,7 @@ class Control(_Document):
 class Record(_Document):
     """One trial."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     kind: Literal["cold", "warm"]
     started: Text
     settings: Settings
@@ -183,11 +186,16 @@ class Record(_Document):
     lock_sha256: Text | None = None
     protocol: Count | None = None
     clocks: Clocks | None = None
+    phases: Phases | None = None
+    unknown: Annotated[dict[Text, Text], Field(max_length=50)] = {}
+    warnings: Annotated[list[Text], Field(max_length=100, fail_fast=True)] = []
+    time_to_answer_seconds: Seconds | None = None
     counters: Counters | None = None
     effective_draws: Annotated[float, Field(ge=0, lt=1e12)] | None = None
     peak_memory_mib: Annotated[float, Field(gt=1e-9, lt=1e9)] | None = None
     trial_wall_seconds: NotNegative = 0.0
     draws_sha256: Text | None = None
+    log_density_error: NotNegative | None = None
     resolved: Resolved | None = None
     diagnostics: Annotated[dict[Text, Diagnostics], Field(max_length=1000)] | None = None
     control: Control | None = None
@@ -198,26 +206,54 @@ class Record(_Document):
     def _says_what_its_outcome_needs(self) -> Self:
         if self.effective_draws and self.effective_draws < _FEWEST_DRAWS:
             raise ValueError(f"{self.effective_draws} effective draws are none")
-        if self.outcome == "ok" and (self.clocks is None or not self.effective_draws):
-            raise ValueError("an ok trial has clocks and effective draws")
+        if self.outcome == "ok" and self.schema_version > 1 and (self.clocks is None or self.phases is None):
+            raise ValueError("an ok trial has clocks and phases")
         if self.outcome != "ok" and not self.reason:
             raise ValueError(f"a trial that is {self.outcome} has a reason")
+        if self.clocks and self.phases:
+            for name, whole in (("setup", self.clocks.setup_wall_seconds), ("finish", self.clocks.finish_wall_seconds)):
+                if not same(sum(v or 0.0 for v in getattr(self.phases, name).values()), whole):
+                    raise ValueError(f"the phases of {name} are not the whole of it")
+        if self.time_to_answer_seconds is not None:
+            c, drawing = self.clocks, self.clocks and self.clocks.drawing_wall_seconds
+            if not self.effective_draws or drawing is None:
+                raise ValueError("a time to an answer is made of drawing and effective draws")
+            rest = c.total_wall_seconds - drawing
+            if not same(rest + drawing * EFFECTIVE_DRAWS / self.effective_draws, self.time_to_answer_seconds):
+                raise ValueError("the time to an answer is not what its parts say")
         return self
+
+    @property
+    def gradients(self) -> int | None:
+        """Gradient evaluations in tuning and drawing, or None where one is unknown."""
+        c = self.counters
+        if c is None or c.gradients_tuning is None or c.gradients_drawing is None:
+            return None
+        return c.gradients_tuning + c.gradients_drawing
 
     @property
     def gradients_per_effective_draw(self) -> float | None:
         """Gradient evaluations in tuning and drawing for each effective draw, or None where one is unknown."""
-        c = self.counters
-        if c is None or c.gradients_tuning is None or c.gradients_drawing is None or not self.effective_draws:
-            return None
-        return (c.gradients_tuning + c.gradients_drawing) / self.effective_draws
+        return self.gradients / self.effective_draws if self.gradients is not None and self.effective_draws else None
 
     @property
-    def seconds_per_1000_effective_draws(self) -> float | None:
-        """Sampling seconds for 1000 effective draws, or None when the trial has no valid draws."""
-        if self.clocks is None or not self.effective_draws:
+    def seconds_per_gradient(self) -> float | None:
+        """Sampling seconds for each gradient evaluation, or None where other work is done as well, or nothing tells."""
+        methods = self.resolved.step_methods if self.resolved else []
+        if self.clocks is None or not self.gradients or len(methods) > 1:
             return None
-        return 1000 * self.clocks.sampling_wall_seconds / self.effective_draws
+        return self.clocks.sampling_wall_seconds / self.gradients
+
+
+def why_not(records: Sequence[Record]) -> Record | None:
+    """The record that says why these trials of a measurement have no numbers; None where all are `ok`, but for one
+    wrong answer that later trials, of other seeds, did not confirm."""
+    for index, r in enumerate(records):
+        later = records[index + 1 :]
+        unconfirmed = r.outcome == "invalid" and later and all(other.outcome == "ok" for other in later)
+        if r.outcome != "ok" and not unconfirmed:
+            return r
+    return None
 
 
 @dataclass(frozen=True)
@@ -232,13 +268,27 @@ class Measurement:
 
     @property
     def outcome(self) -> str:
-        """`ok` when every trial is; else the outcome of the first that is not."""
-        return next((r.outcome for r in self.records if r.outcome != "ok"), "ok")
+        """`ok`, or that of the record which says why it is not."""
+        bad = why_not(self.records)
+        return bad.outcome if bad else "ok"
 
     @property
     def reason(self) -> str | None:
         """Why the outcome is not `ok`."""
-        return next((r.reason for r in self.records if r.outcome != "ok"), None)
+        bad = why_not(self.records)
+        return bad.reason if bad else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is no reason to reject it, and should be known; so a wrong answer that another seed did not confirm."""
+        wrong = [f"in one of {len(self.records)} trials: {r.reason}" for r in self.records if r.outcome == "invalid"]
+        said = list(dict.fromkeys(warning for r in self.records for warning in r.warnings))
+        return said + (wrong if self.outcome == "ok" else [])
+
+    @property
+    def untold(self) -> str | None:
+        """What its valid trials do not tell, and why."""
+        return next((f"{name}: {why}" for r in self.records for name, why in r.unknown.items()), None)
 
     def of_kind(self, kind: str) -> list[Record]:
         """The `ok` records of the cold or of the warm trials."""
@@ -246,7 +296,23 @@ class Measurement:
 
     def complete(self, warm: int) -> bool:
         """Whether nothing is left to measure: enough trials, or one that tells that more would not help."""
-        return self.outcome != "ok" or len(self.records) >= 1 + warm
+        if [r.outcome for r in self.records if r.outcome == "invalid" or r is self.records[-1]] == ["invalid"]:
+            return False  # another seed is to decide
+        return self.outcome != "ok" or len(self.of_kind("warm")) >= warm
+
+
+def _check_together(records: tuple[Record, ...]) -> None:
+    """Raise ValueError unless these are trials of one measurement."""
+    alike = [r.settings.model_copy(update={"seed": None}) for r in records]
+    shorter = {"tune": None, "draws": None}
+    if len(set(alike[1:])) > 1 or len({s.model_copy(update=shorter) for s in alike}) > 1:
+        raise ValueError(
+            "the trials of a measurement have the same settings, but for the seed and a cold trial's length"
+        )
+    if any(r.schema_version > 1 and r.kind == "warm" and r.outcome == "ok" and not r.effective_draws for r in records):
+        raise ValueError("a warm trial that is ok has been judged")
+    if records[0].schema_version > 1 and len({r.settings.seed for r in records}) < len(records):
+        raise ValueError("each trial of a measurement has a seed of its own")
 
 
 # The first that is wrong tells: of a million that are wrong, all would be kept to be told.
@@ -263,16 +329,20 @@ def read_records(path: Path, measurement: bool = True, only_known: bool = False)
     try:
         documents = json.loads(path.read_text())
         for document in documents:
-            if isinstance(document, dict) and document.get("schema", 1) != 1:
+            if isinstance(document, dict) and document.get("schema", 1) not in (1, 2):
                 raise ValueError(f"schema {document['schema']!r} is not known to this version")
             document["schema_version"] = document.pop("schema", None)
+            if document["schema_version"] == 1:
+                # Its clocks have other meanings: of such a trial, the answer and the counts are what is left.
+                document.pop("clocks", None)
+                (document.get("counters") or {}).pop("compilations", None)
         records = tuple(_RECORDS.validate_python(documents, extra="forbid" if only_known else None))
         if not records:
             raise ValueError("there is none in it")
         if measurement and [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
             raise ValueError("a measurement is a cold trial and warm ones")
-        if measurement and len({r.settings for r in records}) > 1:
-            raise ValueError("the trials of a measurement have the same settings")
+        if measurement:
+            _check_together(records)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise BenchError(

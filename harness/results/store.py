@@ -7,14 +7,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import BenchError
 from harness.output import counted
 from harness.results.asv_numbers import sampled
 from harness.results.compatibility import read as read_table
-from harness.results.metrics import SAMPLING
+from harness.results.metrics import COLD_SETUP
 from harness.results.records import Measurement, Record, read_measurements, read_records
 from harness.stacks import locks
 from harness.stacks.locks import Stack
@@ -58,6 +58,8 @@ class MachineResults:
     cells: Mapping[str, Mapping[Key, Measurement]]
     swept: Sequence[Record]
     table: Mapping
+    drawn: Sequence[Record] = ()
+    """All trials of all machines, measured or swept, whose draws are those of the newest protocol."""
     sweep_paths: Mapping[tuple[str, str, int, str], str] = field(default_factory=dict)
     """By release, model, size and backend: where the site keeps the latest sweep's records."""
     left_out: Sequence[str] = field(default_factory=tuple)
@@ -124,6 +126,9 @@ def load(results: Results) -> list[MachineResults]:
         _machine(results, machine, known, table, list(complaints), list(damaged))
         for machine in machines or swept or ["none"]
     ]
+    # What was swept is known to all, whoever swept it.
+    drawn = (*found[0].swept, *(r for content in found for r in content.records))
+    found = [replace(content, drawn=drawn) for content in found]
     order = {stack.tag: i for i, stack in enumerate(known.values())}
 
     def knows(content: MachineResults) -> tuple:
@@ -232,7 +237,7 @@ def _not_together(
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             sentences.append(f"{path.relative_to(results.folder)} is no result of asv ({type(error).__name__}).")
     for tag in known:
-        measured = {key for key, m in cells.get(tag, {}).items() if SAMPLING.samples(m)}
+        measured = {key for key, m in cells.get(tag, {}).items() if COLD_SETUP.samples(m)}
         asv = numbers.get(tag, set())
         if asv - measured:
             sentences.append(

@@ -14,7 +14,8 @@ from harness.results.store import MachineResults
 
 _COLUMNS = (
     "machine", "release", "model", "n", "backend", "trial", "kind", "outcome", "reason", "protocol", "seed", "tune",
-    "draws", "chains", "started", "setup_seconds", "sampling_seconds", "call_seconds", "effective_draws",
+    "draws", "chains", "started", "setup_seconds", "tuning_seconds", "drawing_seconds", "finish_seconds",
+    "total_seconds", "call_seconds", "time_to_answer_seconds", "effective_draws",
     "gradients_tuning", "gradients_drawing", "divergences", "graph_nodes", "replacements", "peak_memory_mib",
     "control_drift", "contaminated", "lock_sha256", "suite_commit", "cpu_model", "record",
 )  # fmt: skip
@@ -28,8 +29,10 @@ def rows(content: MachineResults) -> Iterable[dict]:
             values = (
                 content.machine, m.tag, m.model, m.n, m.backend, i, r.kind, r.outcome, r.reason, r.protocol,
                 r.settings.seed, r.settings.tune, r.settings.draws, r.settings.chains, r.started,
-                clocks and clocks.setup_wall_seconds, clocks and clocks.sampling_wall_seconds,
-                clocks and clocks.call_wall_seconds, r.effective_draws, counters and counters.gradients_tuning,
+                clocks and clocks.setup_wall_seconds, clocks and clocks.tuning_wall_seconds,
+                clocks and clocks.drawing_wall_seconds, clocks and clocks.finish_wall_seconds,
+                clocks and clocks.total_wall_seconds, clocks and clocks.call_wall_seconds, r.time_to_answer_seconds,
+                r.effective_draws, counters and counters.gradients_tuning,
                 counters and counters.gradients_drawing, counters and counters.divergences, graph and graph.nodes,
                 graph and graph.replacements, r.peak_memory_mib, control and control.drift,
                 control and control.contaminated, r.lock_sha256, provenance and provenance.suite_commit,

@@ -65,14 +65,14 @@ _CONFIG = {
 
 
 # Vega puts an address of its own before one that is relative, and leaves the others as they are.
-_ELSEWHERE = "https://site.invalid/"
+ELSEWHERE = "https://site.invalid/"
 # Where nothing is to be seen, nothing is to be read.
 _EMPTY = re.compile(r'<g class="[^"]*" role="[^"]*" aria-roledescription="[^"]* mark container"(?:/>|></g>)')
 _ID = re.compile(r'(id="|url\(#|href="#)((?:clip|gradient)[\w-]*)')
 
 
 # What a mark says, and where it leads.
-_SAYS, _HREF = alt.Description("says:N"), alt.Href("href:N")
+SAYS, HREF = alt.Description("says:N"), alt.Href("href:N")
 
 
 def look(backend: str) -> Look:
@@ -80,7 +80,7 @@ def look(backend: str) -> Look:
     return LOOKS.get(backend, _UNKNOWN)
 
 
-def _backend_axis(order: Sequence[str]) -> alt.Y:
+def backend_axis(order: Sequence[str]) -> alt.Y:
     # Room for the longest name also in a browser whose font is wider than the one that the chart is laid out with.
     room = 8 * max(map(len, order))
     return alt.Y("backend:N", sort=order, title=None, axis=alt.Axis(domain=False, ticks=False, minExtent=room))
@@ -94,7 +94,7 @@ def _shapes(backends: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(backends), range=[look(b).shape for b in backends])
 
 
-def _svg(chart: alt.TopLevelMixin, datasets: Mapping[str, Sequence[Mapping]], name: str, says: str) -> Markup:
+def svg(chart: alt.TopLevelMixin, datasets: Mapping[str, Sequence[Mapping]], name: str, says: str) -> Markup:
     """The chart as SVG to stand in a page, where ids are to be `name`'s; a screen reader begins with what it `says`.
 
     Charts name their data and `datasets` has them, since Altair copies what is inside a chart at every step of making
@@ -102,78 +102,22 @@ def _svg(chart: alt.TopLevelMixin, datasets: Mapping[str, Sequence[Mapping]], na
     """
     specification = chart.to_dict(validate=False)
     specification |= {"config": _CONFIG, "datasets": datasets}
-    svg = vl_convert.vegalite_to_svg(specification)
+    text = vl_convert.vegalite_to_svg(specification)
     # Vega counts its ids on from chart to chart.
-    ids = {found: i for i, found in enumerate(dict.fromkeys(found for _, found in _ID.findall(svg)))}
-    svg = _ID.sub(lambda match: f"{match[1]}{name}-{ids[match[2]]}", svg)
-    svg = _EMPTY.sub("", svg)
-    svg = svg.replace(f'xlink:href="{_ELSEWHERE}', 'xlink:href="')
+    ids = {found: i for i, found in enumerate(dict.fromkeys(found for _, found in _ID.findall(text)))}
+    text = _ID.sub(lambda match: f"{match[1]}{name}-{ids[match[2]]}", text)
+    text = _EMPTY.sub("", text)
+    text = text.replace(f'xlink:href="{ELSEWHERE}', 'xlink:href="')
     role = f'role="graphics-document document" aria-roledescription="chart" aria-label="{escape(says)}"'
-    return Markup(svg.replace("<svg ", f"<svg {role} ", 1))
-
-
-def times(answer: Answer, name: str, root: str, paths: Mapping[str, str]) -> Markup:
-    """Bars, the fastest first: setup with warm caches and sampling until a trustworthy answer, with their 95 %
-    interval; a tick where it would end with cold caches. Marks link to `paths`, by backend."""
-    rows, totals = [], []
-    for t in answer.times:
-        says = (
-            f"{t.backend}: {seconds(t.seconds)} until 1000 effective draws, of which setup {seconds(t.setup_seconds)} "
-            f"and sampling {seconds(t.sampling_seconds)}"
-        )
-        if t.cold_setup_seconds is not None:
-            says += f"; setup with cold caches {seconds(t.cold_setup_seconds)}"
-        link = _ELSEWHERE + root + paths[t.backend]
-        for part, start, end in (
-            ("setup", 0.0, t.setup_seconds), ("sampling", t.setup_seconds, t.seconds)
-        ):  # fmt: skip
-            rows.append({"backend": t.backend, "part": part, "from": start, "to": end, "says": says, "href": link})
-        spread = math.exp(1.96 * t.error) if t.error is not None else 1.0
-        cold = t.sampling_seconds + t.cold_setup_seconds if t.cold_setup_seconds is not None else None
-        totals.append(
-            {
-                "backend": t.backend, "low": t.seconds / spread, "high": t.seconds * spread, "cold": cold, "says": says,
-                "total": seconds(t.seconds), "end": max(t.seconds * spread, cold or 0.0),
-            }
-        )  # fmt: skip
-    order = [t.backend for t in answer.times]
-    y = _backend_axis(order)
-    bars = (
-        alt.Chart(alt.NamedData("parts"))
-        .mark_bar(height=14)
-        .encode(
-            y=y,
-            x=alt.X("from:Q", title="seconds until 1000 effective draws", axis=alt.Axis(tickCount=4)),
-            x2=alt.X2("to:Q"),
-            color=alt.Color("backend:N", scale=_colours(order), legend=None),
-            fillOpacity=alt.FillOpacity("part:N", scale=alt.Scale(domain=["setup", "sampling"], range=[0.4, 1])).legend(
-                None
-            ),
-            description=_SAYS,
-            href=_HREF,
-        )
-    )
-    base = alt.Chart(alt.NamedData("totals")).encode(y=y)
-    spread = base.mark_rule(color=INK, strokeWidth=1.5, aria=False).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
-    cold = (
-        base.transform_filter("isValid(datum.cold)")
-        .mark_tick(color=INK, thickness=2, height=16, aria=False)
-        .encode(x=alt.X("cold:Q"))
-    )
-    text = base.mark_text(align="left", dx=6, color=INK, fontSize=12, aria=False).encode(
-        x=alt.X("end:Q"), text=alt.Text("total:N")
-    )
-    chart = (bars + spread + cold + text).properties(width=230, height=alt.Step(24))
-    says = f"Bar chart of {answer.model} with {answer.n} observations. {answer.sentence}"
-    return _svg(chart, {"parts": rows, "totals": totals}, name, says)
+    return Markup(text.replace("<svg ", f"<svg {role} ", 1))
 
 
 def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[int, str], str]) -> Markup:
-    """Setup and sampling until a trustworthy answer against the model's size: a line for each backend, both axes
+    """Setup and sampling until 1000 effective draws against the model's size: a line for each backend, both axes
     logarithmic, side by side with one scale. Points link to `paths`, by size and backend."""
     rows = [
         {
-            "backend": t.backend, "n": a.n, "part": part, "s": value, "href": _ELSEWHERE + root + paths[a.n, t.backend],
+            "backend": t.backend, "n": a.n, "part": part, "s": value, "href": ELSEWHERE + root + paths[a.n, t.backend],
             "says": f"{t.backend}, {a.n} observations: {part} {seconds(value)}",
         }
         for a in answers
@@ -203,7 +147,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
         )
         lines = base.mark_line(strokeWidth=1.5, aria=False)
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
-            shape=alt.Shape("backend:N", scale=_shapes(order), title=None), description=_SAYS, href=_HREF
+            shape=alt.Shape("backend:N", scale=_shapes(order), title=None), description=SAYS, href=HREF
         )
         panels.append(
             (lines + points).properties(
@@ -218,7 +162,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
                 if layer.encoding[channel] is not alt.Undefined:
                     layer.encoding[channel].legend = legend
     says = f"Setup and sampling seconds of {answers[0].model} against its number of observations"
-    return _svg(chart, datasets, name, says)
+    return svg(chart, datasets, name, says)
 
 
 def _log_axis(low: float, high: float) -> alt.Axis:
@@ -232,8 +176,9 @@ def _log_axis(low: float, high: float) -> alt.Axis:
 
 
 def history(content: MachineResults, model: str, n: int, metric: Metric, name: str, root: str) -> Markup | None:
-    """A panel for each backend, one metric over all measured releases, with shared axes. A release without a number is
-    a gap, and a cross where it failed. None where there is no number at all."""
+    """A panel for each backend, one metric over all measured releases, with shared axes: the median of its trials,
+    which have a seed each, and a line from the least to the most. A release without a number is a gap, and a cross
+    where it failed. None where there is no number at all."""
     tags = content.tags
     rows, gaps = [], []
     for tag in tags:
@@ -242,16 +187,18 @@ def history(content: MachineResults, model: str, n: int, metric: Metric, name: s
                 continue
             m = content.cells[tag][key]
             values = metric.samples(m)
-            link = _ELSEWHERE + root + content.path(m)
+            link = ELSEWHERE + root + content.path(m)
             if values:
-                value = median(values)
+                value, low, high = median(values), min(values), max(values)
                 says = f"{m.backend}, PyMC {tag[1:]}: {metric.title.lower()} {value:,.3g} {metric.unit}"
-                rows.append({"backend": m.backend, "tag": tag[1:], "value": value, "says": says, "href": link,
-                             "run": _run(tags, content, key, metric, tag)})  # fmt: skip
+                if len(values) > 1:
+                    says += f", from {low:,.3g} to {high:,.3g} over {len(values)} trials"
+                rows.append({"backend": m.backend, "tag": tag[1:], "value": value, "low": low, "high": high,
+                             "says": says, "href": link, "run": _run(tags, content, key, metric, tag)})  # fmt: skip
             elif m.outcome in ("failed", "invalid"):
                 says = f"{m.backend}, PyMC {tag[1:]}: {m.outcome}: {m.reason}"
                 gaps.append({"backend": m.backend, "tag": tag[1:], "says": says, "href": link})
-    values = [r["value"] for r in rows if r["value"] > 0]
+    values = [r[end] for r in rows if r["value"] > 0 for end in ("low", "high") if r[end] > 0]
     if not values:
         return None
     # A factor of four at least, lest noise look like history.
@@ -279,19 +226,20 @@ def history(content: MachineResults, model: str, n: int, metric: Metric, name: s
         y=y, color=alt.Color("backend:N", scale=_colours(order), legend=None)
     )
     lines = numbers.mark_line(strokeWidth=1.5, aria=False).encode(detail=alt.Detail("run:N"))
+    spread = numbers.mark_rule(strokeWidth=1.5, aria=False, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     points = numbers.mark_point(filled=True, size=40, opacity=1).encode(
-        shape=alt.Shape("backend:N", scale=_shapes(order), legend=None), description=_SAYS, href=_HREF
+        shape=alt.Shape("backend:N", scale=_shapes(order), legend=None), description=SAYS, href=HREF
     )
     failed = (
         base.transform_filter("!isValid(datum.value)")
         .mark_point(shape="M-1,-1L1,1M1,-1L-1,1", size=40, stroke=INK, strokeWidth=1.5)
-        .encode(y=alt.value(6), description=_SAYS, href=_HREF)
+        .encode(y=alt.value(6), description=SAYS, href=HREF)
     )
-    panel = alt.layer(lines, points, failed, data=alt.NamedData("releases")).properties(width=140, height=84)
+    panel = alt.layer(lines, spread, points, failed, data=alt.NamedData("releases")).properties(width=140, height=84)
     header = alt.Header(labelAnchor="start", labelPadding=3)
     chart = panel.facet(facet=alt.Facet("backend:N", sort=order, title=None, header=header), columns=2, spacing=14)
     says = f"{metric.title} of {model}, {n} observations, by release, a panel for each backend"
-    return _svg(chart, {"releases": [*rows, *gaps]}, name, says)
+    return svg(chart, {"releases": [*rows, *gaps]}, name, says)
 
 
 def _run(tags: Sequence[str], content: MachineResults, key, metric: Metric, tag: str) -> str:
@@ -321,7 +269,7 @@ def data(points: Sequence[tuple[float, float]], axis: tuple[float, float], name:
         .mark_line(color="#9c0018", strokeWidth=2, clip=True, aria=False)
         .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale), order=alt.Order("k:Q"))
     )
-    return _svg(
+    return svg(
         (cloud + line).properties(width=280, height=280),
         {"cloud": [{"x": x, "y": y} for x, y in points], "ends": ends},
         name,
@@ -330,7 +278,7 @@ def data(points: Sequence[tuple[float, float]], axis: tuple[float, float], name:
 
 
 def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) -> Markup:
-    """The pooled bias of each backend's worst estimand, model by model, with four and a half standard errors."""
+    """What each backend's worst estimand is off by, model by model, with four and a half standard errors."""
     rows = []
     for (model, backend), estimands in found.items():
         estimand, pooled = max(estimands.items(), key=lambda item: abs(item[1].z))
@@ -346,10 +294,10 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
     panels, datasets = [], {"zero": [{"at": 0}]}
     for model in sorted({r["model"] for r in rows}):
         datasets[f"of {model}"] = [r for r in rows if r["model"] == model]
-        base = alt.Chart(alt.NamedData(f"of {model}")).encode(y=_backend_axis(order))
+        base = alt.Chart(alt.NamedData(f"of {model}")).encode(y=backend_axis(order))
         zero = alt.Chart(alt.NamedData("zero")).mark_rule(color=MUTED, aria=False).encode(x=alt.X("at:Q"))
         bars = base.mark_rule(strokeWidth=2, aria=False).encode(
-            x=alt.X("low:Q", title="bias, posterior standard deviations", axis=alt.Axis(tickCount=4)),
+            x=alt.X("low:Q", title="off by, posterior standard deviations", axis=alt.Axis(tickCount=4)),
             x2=alt.X2("high:Q"),
             color=alt.Color("backend:N", scale=_colours(order), legend=None),
         )
@@ -357,12 +305,12 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
             x=alt.X("bias:Q"),
             color=alt.Color("backend:N", scale=_colours(order), legend=None),
             shape=alt.Shape("backend:N", scale=_shapes(order), legend=None),
-            description=_SAYS,
+            description=SAYS,
         )
         title = alt.TitleParams(model, fontSize=12, color=INK, fontWeight="normal", anchor="start")
         panels.append((zero + bars + points).properties(width=230, height=alt.Step(18), title=title))
     says = "Bias of all trials together against the exact posterior, with 4.5 errors"
-    return _svg(alt.vconcat(*panels), datasets, name, says)
+    return svg(alt.vconcat(*panels), datasets, name, says)
 
 
 def control(content: MachineResults, name: str, root: str) -> Markup:
@@ -375,7 +323,7 @@ def control(content: MachineResults, name: str, root: str) -> Markup:
                 rows.append(
                     {
                         "tag": m.tag[1:], "drift": r.control.drift, "says": says, "bad": r.control.contaminated,
-                        "href": _ELSEWHERE + root + content.path(m),
+                        "href": ELSEWHERE + root + content.path(m),
                     }
                 )  # fmt: skip
     names = [tag[1:] for tag in content.tags]
@@ -388,9 +336,9 @@ def control(content: MachineResults, name: str, root: str) -> Markup:
             ),
             y=alt.Y("tag:O", sort=names[::-1], title="PyMC"),
             color=alt.Color("bad:N", scale=alt.Scale(domain=[False, True], range=[MUTED, "#9c0018"]), legend=None),
-            description=_SAYS,
-            href=_HREF,
+            description=SAYS,
+            href=HREF,
         )
         .properties(width=320, height=alt.Step(20))
     )
-    return _svg(chart, {"trials": rows}, name, "Change of the control workload's time during each trial, by release")
+    return svg(chart, {"trials": rows}, name, "Change of the control workload's time during each trial, by release")

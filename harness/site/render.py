@@ -22,7 +22,7 @@ from harness.results.compatibility import LINKERS
 from harness.results.metrics import HISTORY, METRICS, Metric
 from harness.results.records import Measurement
 from harness.results.store import MachineResults
-from harness.site import data, figures
+from harness.site import data, figures, phase_figures
 from harness.suite import model_data
 
 STATIC = Path(__file__).with_name("static")
@@ -98,7 +98,7 @@ class Site:
             told = []
             for a in found:
                 paths = {t.backend: self.content.path(t.measurement) for t in a.times}
-                picture = figures.times(a, f"times-{model}-{a.n}", root, paths) if a.times else None
+                picture = phase_figures.times(a, f"times-{model}-{a.n}", root, paths) if a.times else None
                 told.append((a, picture))
             timed = [a for a in found if a.times]
             last = max((a.tag for a in timed), key=self.content.tags.index, default=None)
@@ -125,7 +125,8 @@ class Site:
                 picture = figures.history(self.content, model, n, metric, f"{metric.name}-{n}", "../" * self._depth(1))
                 table = self._table(metric, keys)
                 metrics.append((metric, picture, _finding(metric, table), table))
-            sections.append((n, metrics, keys))
+            where = phase_figures.history(self.content, model, n, f"phases-{n}", "../" * self._depth(1))
+            sections.append((n, where, metrics, keys))
         self._page(
             f"models/{model}.html", f"{model}: history", template="model.html", model=model, sections=sections,
             asv_link=lambda metric, key: asv_link(self.content, metric.benchmark, key),
