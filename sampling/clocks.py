@@ -18,7 +18,6 @@ from sampling.spans import Interval, Span, exclusive_seconds
 _TUNING, _DRAWING = "tuning", "drawing"
 _MEANING = {
     phases.WORKER_STARTS: phases.STARTING_WORKERS,
-    phases.IMPORT: phases.STARTING_WORKERS,
     phases.WORKER_FIRST_STEP: _TUNING,
     phases.WORKER_TUNES: _TUNING,
     phases.WORKER_DRAWS: _DRAWING,
@@ -119,7 +118,7 @@ def worker_shares(spans: Iterable[Span]) -> dict[str, float]:
         workers.setdefault(s.pid, []).append(s)
     cpu: Counter[str] = Counter()
     for noted in workers.values():
-        marks = [s for s in noted if s.name in _MEANING and s.name != phases.IMPORT]
+        marks = [s for s in noted if s.name in _MEANING]
         for mark in marks:
             within = exclusive_seconds((s for s in noted if s not in marks), mark.interval, mark.name)
             for name, seconds in within.items():
@@ -130,6 +129,6 @@ def worker_shares(spans: Iterable[Span]) -> dict[str, float]:
 
 
 def _meaning(name: str, mark: str) -> str:
-    if mark != phases.WORKER_STARTS and name == phases.IMPORT:
-        return phases.IMPORT
-    return _MEANING.get(name, name)
+    # What a worker imports until it is ready is part of starting it.
+    starts = mark == phases.WORKER_STARTS and name == phases.IMPORT
+    return phases.STARTING_WORKERS if starts else _MEANING.get(name, name)

@@ -24,7 +24,7 @@ from harness import paths
 from harness.errors import BenchError, MachineError
 from harness.measuring.run import Cell
 from harness.paths import ROOT
-from harness.results.records import Record, read_records, write_records
+from harness.results.records import Record, read_records, to_be_confirmed, write_records
 from harness.stacks.environments import process_environment, python, stack_environment
 from harness.stacks.locks import Stack, of_releases
 from harness.suite import suite_commit
@@ -56,7 +56,7 @@ def path_of(machine: str, tag: str, cell: Cell) -> Path:
 def swept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
     """The records of a cell, if they are all there, can be read, and are of this lock and of protocol `since` on."""
     records = _kept(machine, stack, cell, since)
-    return () if _to_be_confirmed(records) else records
+    return () if to_be_confirmed(records) else records
 
 
 def _kept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
@@ -65,11 +65,6 @@ def _kept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, .
     except BenchError:
         return ()
     return records if all(r.lock_sha256 == stack.sha256 and r.protocol >= since for r in records) else ()
-
-
-def _to_be_confirmed(records: Sequence[Record]) -> bool:
-    """Whether another trial must say whether the answer is wrong: over all cells, chance alone makes one or two so."""
-    return [r.outcome for r in records if r.outcome == "invalid" or r is records[-1]] == ["invalid"]
 
 
 def check_records(but: Iterable[Path]) -> None:
@@ -204,7 +199,7 @@ def sweep_stack(
                 trials = [*trial.earlier, trial.record()]
                 records = _keep(machine, stack, trial.cell, trials, protocol)
                 running.remove(trial)
-                if _to_be_confirmed(records):
+                if to_be_confirmed(records):
                     running.append(_start(stack, environment, trial.cell, machine, trial.folder, trials))
                 else:
                     idle.append(trial.folder)

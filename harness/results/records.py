@@ -256,6 +256,11 @@ def why_not(records: Sequence[Record]) -> Record | None:
     return None
 
 
+def to_be_confirmed(records: Sequence[Record]) -> bool:
+    """Whether another trial must say whether an answer is wrong: over all cells, chance alone makes one or two so."""
+    return [r.outcome for r in records if r.outcome == "invalid" or r is records[-1]] == ["invalid"]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """The records of one parameter set on one stack: the cold trial, then the warm ones."""
@@ -296,8 +301,8 @@ class Measurement:
 
     def complete(self, warm: int) -> bool:
         """Whether nothing is left to measure: enough trials, or one that tells that more would not help."""
-        if [r.outcome for r in self.records if r.outcome == "invalid" or r is self.records[-1]] == ["invalid"]:
-            return False  # another seed is to decide
+        if to_be_confirmed(self.records):
+            return False
         return self.outcome != "ok" or len(self.of_kind("warm")) >= warm
 
 
