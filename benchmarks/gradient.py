@@ -19,11 +19,11 @@ def _compiled(linker, model):
 
 
 class LogpGradient:
-    """At a fixed point off the saddle, by one thread, as a chain has; compiled before it is timed."""
+    """At a fixed point off the saddle, on one processor, as a chain has; compiled before it is timed."""
 
     param_names = ("linker", "model")
     params = (list(LINKERS), [f"{name}-{n}" for name in models.names() for n in models.load(name).SIZES])
-    version = "3"
+    version = "4"
     timeout = 900
     # A process for each sample: where its memory happens to lie is part of a process's time.
     rounds = 5

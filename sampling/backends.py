@@ -13,10 +13,15 @@ from importlib import metadata
 from sampling.linkers import Version, pytensor_mode
 from sampling.settings import Settings
 
-# Without as many XLA host devices as chains, NumPyro's "parallel" chains silently run one after another, and
-# BlackJAX's, which PyMC always runs in parallel, do not run at all. PyMC asks for a hundred: their threads make
-# "vectorized" chains sample at half the speed in every second process, as it happens (docs/method.md).
-_FOUR_HOST_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+
+def _host_devices(count: int) -> dict[str, str]:
+    """The environment in which XLA takes the processor for so many devices, not PyMC's hundred.
+
+    With fewer than chains, NumPyro's "parallel" chains silently run one after another, and BlackJAX's, which PyMC
+    always runs in parallel, do not run at all. "Vectorized" chains are on one; with more, threads may come to pass
+    that one's work around, as it happens, and it takes twice as long (docs/method.md).
+    """
+    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
 
 
 class UnknownBackend(ValueError):
@@ -128,21 +133,21 @@ BACKENDS: dict[str, Backend] = {
             _numpyro("parallel"),
             ("numpyro", "jax"),
             linker="jax",
-            environment=_FOUR_HOST_DEVICES,
+            environment=_host_devices(4),
         ),
         Backend(
             "numpyro-vectorized",
             _numpyro("vectorized"),
             ("numpyro", "jax"),
             linker="jax",
-            environment=_FOUR_HOST_DEVICES,
+            environment=_host_devices(1),
         ),
         Backend(
             "blackjax",
             _blackjax,
             ("blackjax", "jax"),
             linker="jax",
-            environment=_FOUR_HOST_DEVICES,
+            environment=_host_devices(4),
         ),
     )
 }

@@ -101,6 +101,11 @@ def test_divergences_are_told_beside_the_answer():
     assert answer(content(m, ppca("nutpie-numba")), "ppca", 500).warnings == [("pymc-c", "12 of 4000 draws diverged")]
 
 
+def test_divergences_of_a_trial_that_drew_too_little_to_be_judged_are_not_told():
+    cold = document("cold", 0, effective=None, warnings=["10 of 40 draws diverged"])
+    assert measured("v6.4.0", cold, document()).warnings == []
+
+
 def test_the_luck_of_the_same_draws_is_the_same():
     one, other = (ppca(b, sampling=9.0, draws="a") for b in ("pymc-c", "nutpie-numba"))
     luckier = ppca("nutpie-numba", sampling=9.0, draws="b")

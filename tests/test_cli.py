@@ -147,6 +147,23 @@ def test_the_estimate_is_what_the_cells_took_before(results):
     assert run.estimate_seconds("box", plan, warm=1) > known
 
 
+def test_the_estimate_does_not_count_on_failing_again(results):
+    failed_once = {"v6.3.2": [Cell("ppca", 500, "pymc-c")]}
+    expected = run.estimate_seconds("box", failed_once, warm=1)
+    copy = results.parents[2] / "records/box/v6.3.2/ppca-500-pymc-c.json"
+    copy.parent.mkdir(parents=True)
+    failure = json.loads((ROOT / "tests/records/v6.4.0/ppca-500-blackjax.json").read_text())
+    failure[0]["settings"]["backend"] = "pymc-c"
+    copy.write_text(json.dumps(failure))
+    assert run.estimate_seconds("box", failed_once, warm=1) == expected
+
+
+def test_the_estimate_of_what_was_never_measured_grows_with_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    small, large = (run.estimate_seconds("box", {"v6.4.0": [Cell("ppca", n, "pymc-c")]}, 1) for n in (500, 50_000))
+    assert 5 < large / small < 20
+
+
 def test_asv_is_asked_for_the_planned_cells_and_no_others(description):
     import re
 

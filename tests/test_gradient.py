@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -34,6 +35,12 @@ for name, n in json.loads(sys.argv[1]).items():
     }
 print(json.dumps(found))
 """
+
+
+def test_a_gradient_is_timed_on_one_processor():
+    code = "import os; from sampling.gradient import one_thread; one_thread(); print(len(os.sched_getaffinity(0)))"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == "1\n"
 
 
 def test_every_model_has_a_numpy_implementation_to_be_checked_against():

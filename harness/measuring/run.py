@@ -35,9 +35,9 @@ from harness.stacks.locks import Stack, recorded_hashes
 LOG = CACHE / "run.log"
 # Those of the "Faster Sampling with JAX and Numba" notebook; the others are measured when they are asked for.
 MODELS = ("ppca", "discrete")
-# A trial of the small sizes on two cores, counting the unsupported ones, which take no time; for a machine that
-# has no records yet to tell better.
-_TYPICAL_TRIAL_SECONDS = 11.0
+# A trial of a small size on two cores, counting the unsupported ones, which take no time, and how it grows with n; for
+# a machine that has no records yet to tell better.
+_TYPICAL_TRIAL_SECONDS, _SMALL, _GROWTH = 11.0, 500, 0.5
 _OVERHEAD = 1.1
 
 
@@ -105,17 +105,24 @@ def measured(machine: str, stack: Stack, description: Mapping, warm: int) -> dic
 
 
 def estimate_seconds(machine: str, plan: Mapping[str, list[Cell]], warm: int) -> float:
-    """What the plan will take: what each cell took before on this machine, in any release, else a typical trial."""
+    """What the plan will take: what each cell took before on this machine, in any release, else a typical trial.
+
+    A cell that failed in one release may work in the next.
+    """
     took: dict[Cell, list[float]] = {}
+    failed: dict[Cell, list[float]] = {}
     for folder in (paths.RESULTS / "records" / machine).glob("*/"):
         for m in read_measurements(paths.RESULTS / "records", machine, folder.name)[0]:
             seconds = sum(r.trial_wall_seconds for r in m.records) / len(m.records)
-            took.setdefault(Cell(m.model, m.n, m.backend), []).append(seconds * (1 + warm if m.outcome == "ok" else 1))
-    return _OVERHEAD * sum(
-        median(took[cell]) if cell in took else _TYPICAL_TRIAL_SECONDS * (1 + warm)
-        for wanted in plan.values()
-        for cell in wanted
-    )
+            known, trials = (took, 1 + warm) if m.outcome == "ok" else (failed, 1)
+            known.setdefault(Cell(m.model, m.n, m.backend), []).append(seconds * trials)
+
+    def seconds_of(cell: Cell) -> float:
+        before = took.get(cell) or failed.get(cell)
+        typical = _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
+        return median(before) if before else typical * (1 + warm)
+
+    return _OVERHEAD * sum(seconds_of(cell) for wanted in plan.values() for cell in wanted)
 
 
 def _asv(*arguments: str, **kwargs) -> subprocess.Popen:

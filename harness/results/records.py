@@ -285,9 +285,13 @@ class Measurement:
 
     @property
     def warnings(self) -> list[str]:
-        """What is no reason to reject it, and should be known; so a wrong answer that another seed did not confirm."""
-        wrong = [f"in one of {len(self.records)} trials: {r.reason}" for r in self.records if r.outcome == "invalid"]
-        said = list(dict.fromkeys(warning for r in self.records for warning in r.warnings))
+        """What is no reason to reject it, and should be known; so a wrong answer that another seed did not confirm.
+
+        Of what drew too little to be judged, nothing.
+        """
+        judged = [r for r in self.records if r.outcome == "invalid" or r.effective_draws is not None]
+        wrong = [f"in one of {len(judged)} trials: {r.reason}" for r in judged if r.outcome == "invalid"]
+        said = list(dict.fromkeys(warning for r in judged for warning in r.warnings))
         return said + (wrong if self.outcome == "ok" else [])
 
     @property
