@@ -12,7 +12,8 @@ from harness import paths
 from harness.cli import app
 from harness.errors import BenchError
 from harness.judging import agreement
-from harness.results.records import Diagnostics, Record, Settings
+from harness.results.parts import Diagnostics, Settings
+from harness.results.records import Record
 from sampling.diagnostics import diagnose
 from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE
 from tests.made_records import document

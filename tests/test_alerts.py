@@ -12,7 +12,7 @@ from harness.errors import BenchError
 from harness.nightly import alerts
 from harness.nightly.alerts import Files, Finding, Told, tell
 from harness.nightly.github import Api
-from harness.results.records import Control, Counters, Provenance
+from harness.results.parts import Control, Counters, Provenance
 from harness.stacks.locks import load_stacks
 from tests.test_answers import content, given_noise, measurement  # noqa: F401
 

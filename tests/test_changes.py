@@ -19,7 +19,8 @@ from harness.results.metrics import (
     SAMPLING,
     TIME_TO_ANSWER,
 )  # fmt: skip
-from harness.results.records import Control, Measurement, Provenance
+from harness.results.parts import Control, Provenance
+from harness.results.records import Measurement
 from tests.made_records import document, read
 from tests.made_records import measured as made_measured
 

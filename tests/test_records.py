@@ -86,6 +86,26 @@ DAMAGE = {
     "phases that are not the setup": json.dumps([record(phases={"setup": {"import": 9.0}, "finish": {"other": 0.5}})]),
     "phases that are not the finish": json.dumps([record(phases={"setup": {"import": 3.0}, "finish": {}})]),
     "an ok trial without phases": json.dumps([record(phases=None)]),
+    "an answer that is known, and not told": json.dumps([record(time_to_answer_seconds=None)]),
+    "schema 1 by a protocol that writes schema 2": json.dumps([{**record(), "schema": 1}]),
+    "drawing without tuning": json.dumps(
+        [record(time_to_answer_seconds=None, clocks={**record()["clocks"], "tuning_wall_seconds": None})]
+    ),
+    "drawing among the phases of finish": json.dumps(
+        [record(phases={**record()["phases"], "finish": {"drawing": record()["clocks"]["finish_wall_seconds"]}})]
+    ),
+    "an import that is longer than the trial": json.dumps(
+        [record(clocks={**record()["clocks"], "import_wall_seconds": 1e3, "build_wall_seconds": 1.0})]
+    ),
+    "effective draws that are not those of its estimands": json.dumps(
+        [
+            record(
+                diagnostics={
+                    "mu": {"mean": 0.0, "sd": 1.0, "exact_mean": 0.0, "exact_sd": 1.0, "ess_bulk": 7.0, "ess_tail": 9.0}
+                }
+            )
+        ]
+    ),
     "a time to an answer that its parts do not say": json.dumps([record(time_to_answer_seconds=1.0)]),
     "a time to an answer without draws": json.dumps([record(effective_draws=None)]),
     "a warm trial that nobody judged": json.dumps(

@@ -67,7 +67,7 @@ import json, sys
 a = sys.argv
 named = dict(zip(a[4::2], a[5::2]))
 settings = {"model": a[3], "n": int(named["--n"]), "backend": named["--backend"], "seed": int(named["--seed"])}
-print(json.dumps({"schema": 1, "kind": "cold", "started": "now", "settings": settings, "outcome": "unsupported",
+print(json.dumps({"schema": 2, "kind": "cold", "started": "now", "settings": settings, "outcome": "unsupported",
                   "reason": "because"}))
 """
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.results.records import Diagnostics, Record
+from harness.results.parts import Diagnostics
+from harness.results.records import Record
 
 # Over ten backends, six models and a mean and a spread of six estimands each, chance exceeds this in one case of 200.
 Z_LIMIT = 4.5

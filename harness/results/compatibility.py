@@ -16,7 +16,8 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from harness.errors import BenchError
 from harness.paths import ROOT
-from harness.results.records import Name, Outcome, Record, Text, read_records
+from harness.results.fields import Name, Outcome, Text
+from harness.results.records import Record, read_records
 from harness.stacks.locks import TAG
 
 TABLE = ROOT / "results" / "compatibility.json"

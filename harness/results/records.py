@@ -12,166 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from harness.errors import BenchError
 from harness.output import printable
-from harness.results.fields import (
-    Count,
-    Name,
-    NotNegative,
-    Number,
-    Outcome,
-    Positive,
-    Seconds,
-    Text,
-    same,
-)  # fmt: skip
+from harness.results.fields import Count, NotNegative, Outcome, Seconds, Text, same
+from harness.results.parts import (
+    Clocks,
+    Control,
+    Counters,
+    Diagnostics,
+    Document,
+    Graph,
+    Phases,
+    Provenance,
+    Resolved,
+    Settings,
+)
 
+_PROTOCOL_OF_SCHEMA_2 = 5
 _FEWEST_DRAWS = 1e-6
 EFFECTIVE_DRAWS = 1000
 """Of the hardest estimand: with as many, an answer is trusted."""
 
 
-class _Document(BaseModel):
-    # Fields may be added without a new schema version.
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
-
-
-class Settings(_Document):
-    """What the trial was asked to do."""
-
-    model: Name
-    n: Annotated[int, Field(gt=0, lt=10**12)]
-    backend: Name
-    tune: Count | None = None
-    draws: Count | None = None
-    chains: Count | None = None
-    cores: Count | None = None
-    target_accept: Number | None = None
-    seed: Count | None = None
-
-
-class Clocks(_Document):
-    """Seconds of the parts of a trial, by the wall clock or of the CPU; None where nothing tells."""
-
-    setup_wall_seconds: Seconds
-    sampling_wall_seconds: Seconds
-    tuning_wall_seconds: NotNegative | None = None
-    drawing_wall_seconds: NotNegative | None = None
-    finish_wall_seconds: NotNegative
-    total_wall_seconds: Seconds
-    call_wall_seconds: Seconds
-    call_cpu_seconds: NotNegative | None = None
-    import_wall_seconds: NotNegative | None = None
-    import_cpu_seconds: NotNegative | None = None
-    build_wall_seconds: NotNegative | None = None
-    build_cpu_seconds: NotNegative | None = None
-    window_cpu_seconds: NotNegative | None = None
-
-    @model_validator(mode="after")
-    def _sum_to_the_whole(self) -> Self:
-        tells_apart = None not in (self.tuning_wall_seconds, self.drawing_wall_seconds)
-        sampling = self.tuning_wall_seconds + self.drawing_wall_seconds if tells_apart else self.sampling_wall_seconds
-        if not same(sampling, self.sampling_wall_seconds):
-            raise ValueError("tuning and drawing are not the sampling")
-        parts = self.setup_wall_seconds + self.sampling_wall_seconds + self.finish_wall_seconds
-        if not same(parts, self.total_wall_seconds):
-            raise ValueError("setup, sampling and finish are not the whole trial")
-        return self
-
-
-PhaseName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+$", max_length=40)]
-PhaseSeconds = Annotated[dict[PhaseName, NotNegative | None], Field(max_length=50)]
-
-
-class Phases(_Document):
-    """Wall-clock seconds of setup and of finish, by what was done in them; None where the release does not tell."""
-
-    setup: PhaseSeconds
-    finish: PhaseSeconds
-
-
-class Counters(_Document):
-    """Exact counts; None where the sampler does not report."""
-
-    gradients_tuning: Count | None = None
-    gradients_drawing: Count | None = None
-    divergences: Count | None = None
-
-
-class Graph(_Document):
-    """Exact counts of the rewritten log-density graph; None where it could not be counted."""
-
-    graph: Text | None = None
-    mode: Text | None = None
-    nodes: Count | None = None
-    replacements: Count | None = None
-    error: Text | None = None
-
-
-class Provenance(_Document):
-    """Where the trial ran, and by which code."""
-
-    stack: Text | None = None
-    lock_sha256: Text | None = None
-    suite_commit: Text | None = None
-    machine: Text | None = None
-    python: Text | None = None
-    system: Text | None = None
-    architecture: Text | None = None
-    cpu_model: Text | None = None
-    cpu_count: Count | None = None
-    usable_cpus: Count | None = None
-    memory_mib: Count | None = None
-    device: Text | None = None
-    environment: Annotated[dict[Text, Text], Field(max_length=100)] = {}
-    blas: Annotated[
-        list[Annotated[dict[Text, Text | Count | None], Field(max_length=20)]], Field(max_length=100, fail_fast=True)
-    ] = []
-    packages: Annotated[dict[Text, Text], Field(max_length=2000)] = {}
-
-
-class Diagnostics(_Document):
-    """An estimand's draws, beside the exact posterior; `mcse_mean` is None for draws that never move."""
-
-    mean: Number
-    sd: NotNegative
-    exact_mean: Number
-    exact_sd: Positive
-    rhat: Number | None = None
-    ess_bulk: Number | None = None
-    ess_tail: Number | None = None
-    mcse_mean: Positive | None = None
-    z_mean: Number | None = None
-    z_second_moment: Number | None = None
-    mcse_second_moment: NotNegative | None = None
-
-
-class Resolved(_Document):
-    """What the release made of the call."""
-
-    sampler: Text | None = None
-    linker: Text | None = None
-    gradient_backend: Text | None = None
-    step_methods: Annotated[list[Text], Field(max_length=100, fail_fast=True)] = []
-    chains: Count | None = None
-    draws: Count | None = None
-    tune: Count | None = None
-    default_linker: Text | None = None
-    fast_run_linker: Text | None = None
-
-
-class Control(_Document):
-    """Whether the machine changed speed during the trial."""
-
-    drift: NotNegative
-    contaminated: bool
-    before: Annotated[dict[Text, NotNegative], Field(max_length=10)] = {}
-    after: Annotated[dict[Text, NotNegative], Field(max_length=10)] = {}
-
-
-class Record(_Document):
+class Record(Document):
     """One trial."""
 
     schema_version: Literal[1, 2]
@@ -187,8 +52,8 @@ class Record(_Document):
     protocol: Count | None = None
     clocks: Clocks | None = None
     phases: Phases | None = None
-    unknown: Annotated[dict[Text, Text], Field(max_length=50)] = {}
-    warnings: Annotated[list[Text], Field(max_length=100, fail_fast=True)] = []
+    unknown: Annotated[dict[Text, Text], Field(max_length=50, default_factory=dict)]
+    warnings: Annotated[list[Text], Field(max_length=100, fail_fast=True, default_factory=list)]
     time_to_answer_seconds: Seconds | None = None
     counters: Counters | None = None
     effective_draws: Annotated[float, Field(ge=0, lt=1e12)] | None = None
@@ -210,15 +75,21 @@ class Record(_Document):
             raise ValueError("an ok trial has clocks and phases")
         if self.outcome != "ok" and not self.reason:
             raise ValueError(f"a trial that is {self.outcome} has a reason")
+        if self.schema_version == 1 and (self.protocol or 0) >= _PROTOCOL_OF_SCHEMA_2:
+            raise ValueError(f"trials by protocol {self.protocol} are written in schema 2")
         if self.clocks and self.phases:
             for name, whole in (("setup", self.clocks.setup_wall_seconds), ("finish", self.clocks.finish_wall_seconds)):
                 if not same(sum(v or 0.0 for v in getattr(self.phases, name).values()), whole):
                     raise ValueError(f"the phases of {name} are not the whole of it")
-        if self.time_to_answer_seconds is not None:
-            c, drawing = self.clocks, self.clocks and self.clocks.drawing_wall_seconds
-            if not self.effective_draws or drawing is None:
-                raise ValueError("a time to an answer is made of drawing and effective draws")
-            rest = c.total_wall_seconds - drawing
+        least = [d.least for d in (self.diagnostics or {}).values()]
+        if least and None not in least and self.effective_draws and not same(min(least), self.effective_draws):
+            raise ValueError("the effective draws are not those of the hardest estimand")
+        drawing = self.clocks and self.clocks.drawing_wall_seconds
+        known = drawing is not None and bool(self.effective_draws)
+        if known != (self.time_to_answer_seconds is not None):
+            raise ValueError("a time to an answer is made of drawing and effective draws, and known where they are")
+        if known:
+            rest = self.clocks.total_wall_seconds - drawing
             if not same(rest + drawing * EFFECTIVE_DRAWS / self.effective_draws, self.time_to_answer_seconds):
                 raise ValueError("the time to an answer is not what its parts say")
         return self
