@@ -150,10 +150,17 @@ def _warnings(idata) -> list[str]:
     return [f"{int(diverging.sum())} of {diverging.size} draws diverged"]
 
 
+def _unchecked(judged: dict) -> list[str]:
+    if judged.get("diagnostics") and judged["log_density_error"] is None:
+        return ["no log density came with each draw: draws of another time or chain may pass"]
+    return []
+
+
 def _judge(settings: Settings, model_module, draws: dict, reported=None) -> dict:
     """Outcome, reason and diagnostics of the draws, by the exact posterior and the log densities that came with them.
 
-    Draws that are too few to be judged are not. The log densities are PyMC's `lp` and nutpie's `logp`, the density of
+    Draws that are too few to be judged are not: those of one chain, or fewer than four for each effective one that the
+    gate asks for. The log densities are PyMC's `lp` and nutpie's `logp`, the density of
     the returned draw in all releases from 5.10 to 6.4; so it is of a compound step, whose NUTS moves last.
     """
     from sampling.diagnostics import effective_draws
@@ -163,7 +170,7 @@ def _judge(settings: Settings, model_module, draws: dict, reported=None) -> dict
     fewer = _fewer_than_asked(settings, first)
     if fewer:
         return {"outcome": INVALID, "reason": fewer}
-    if first.shape[0] * first.shape[1] < EFFECTIVE_DRAWS_LIMIT:
+    if first.shape[0] < 2 or first.shape[0] * first.shape[1] < 4 * EFFECTIVE_DRAWS_LIMIT:
         return {"outcome": OK}
     try:
         verdict = examine(model_module, n, draws, reported)
@@ -227,6 +234,7 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
     from sampling.provenance import provenance
 
     counters = _counters(idata, window)
+    judged = _judge(settings, module, draws, _statistic(idata, "lp", "logp"))
     split = _split(imported, built, called, window, counters)
     result = {
         **_clocks(split, imported, built, called, window),
@@ -243,8 +251,8 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
         },
         "draws_sha256": _digest(draws),
         "provenance": provenance(),
-        "warnings": _warnings(idata),
-        **_judge(settings, module, draws, _statistic(idata, "lp", "logp")),
+        "warnings": [*_warnings(idata), *_unchecked(judged)],
+        **judged,
     }
     result["time_to_answer_seconds"] = clocks.time_to_answer(split, result.get("effective_draws"))
     from sampling.counters import count_graph

@@ -42,6 +42,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1.")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must be 0 or more.")
         if self.target_accept is not None and not 0 < self.target_accept < 1:
             raise ValueError(f"target_accept is {self.target_accept}; it must lie between 0 and 1.")
 

@@ -48,15 +48,12 @@ def test_where_no_number_of_draws_was_stated_any_is_right():
     assert judged(posterior(length=900), Settings("coal_mining_marginal", 111, "default"))["outcome"] == "ok"
 
 
-def test_draws_that_are_too_few_to_be_judged_are_none_of_the_gates():
-    assert judged(posterior(length=10), Settings("coal_mining_marginal", 111, "default", draws=10)) == {"outcome": "ok"}
-    assert judged(posterior(length=13), Settings("coal_mining_marginal", 111, "default"))["outcome"] == "invalid"
-
-
-def test_one_chain_cannot_be_judged():
-    found = judged(posterior(chains=1, length=900), Settings("coal_mining_marginal", 111, "default", chains=1))
-    assert found["outcome"] == "invalid"
-    assert "at least 2 chains" in found["reason"]
+@pytest.mark.parametrize(("chains", "draws"), [(4, 10), (4, 49), (1, 900)])
+def test_draws_that_are_too_few_to_be_judged_and_one_chain_are_none_of_the_gates(chains, draws):
+    asked = Settings("coal_mining_marginal", 111, "default", chains=chains, draws=draws)
+    found = judged(posterior(chains=chains, length=draws), asked)
+    assert found == {"outcome": "ok"}
+    assert child._unchecked(found) == []
 
 
 def test_draws_that_are_not_finite_are_invalid():
@@ -86,6 +83,12 @@ def test_log_densities_that_are_not_those_of_the_draws_are_invalid():
     assert wrong["outcome"] == "invalid"
     assert "do not belong together" in wrong["reason"]
     assert child._judge(SETTINGS, model, draws)["log_density_error"] is None
+
+
+@pytest.mark.parametrize("reported", [None, np.zeros((4, 250, 1))])
+def test_draws_without_log_densities_warn(reported):
+    judged = child._judge(SETTINGS, models.load("coal_mining_marginal"), posterior(), reported)
+    assert len(child._unchecked(judged)) == 1
 
 
 @pytest.mark.parametrize(

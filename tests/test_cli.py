@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from harness import cli, paths
+from harness.cli import app
 from harness.errors import BenchError
 from harness.measuring import run
 from harness.measuring.run import Cell
@@ -229,3 +231,12 @@ def test_chosen_backends_are_measured_and_an_unknown_one_is_named(description):
     assert [cell.backend for cell in chosen] == ["pymc-c", "blackjax"]
     with pytest.raises(BenchError, match=r"no backend 'stan': choose one of default, pymc-c"):
         run.cells(description, small=True, backends=["stan"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("--phases",)])
+def test_a_summary_of_damaged_results_names_them_and_fails(results, arguments, monkeypatch):
+    monkeypatch.setenv("BENCH_MACHINE", "box")
+    (results.parents[2] / "records/box/v6.4.0/ppca-500-pymc-c.json").write_text("{")
+    answer = CliRunner().invoke(app, ["summary", "v6.4.0", *arguments])
+    assert "ppca-500-pymc-c.json is not a list of records" in answer.output.replace("\n", " ")
+    assert answer.exit_code == 1

@@ -2,6 +2,7 @@
 
 from test_records import measurement, record
 
+from harness.judging.phases import in_order
 from harness.judging.summary import markdown, print_phases, print_summary
 from harness.output import plain_console
 from tests.made_records import document, read
@@ -28,6 +29,30 @@ def test_the_time_to_an_answer_is_shown_in_parts_that_add_up_with_the_spread_ove
     # 2 s of drawing give 420 effective draws (the geometric mean): 1000 of them take 4.76 s, after 0.5 s of tuning.
     numbers = ["3.00", "1.20", "5.26", "0.50", "6.96", "7", "9.51", "512"]
     assert row(text([measurement(COLD, *WARM)]), "pymc-c") == ["pymc-c", *numbers, "ok"]
+
+
+def test_all_parts_are_of_trials_during_which_the_machine_kept_its_speed():
+    slow = document(
+        seed=3, effective=420.0, clocks={"setup": 9.0, "tuning": 3.0, "drawing": 9.0, "finish": 5.0},
+        control={"drift": 3.0, "contaminated": True}, peak_memory_mib=900.0,
+    )  # fmt: skip
+    with_slow, without = (row(text([measurement(COLD, *WARM, *more)]), "pymc-c") for more in ((slow,), ()))
+    assert with_slow[1:6] == without[1:6]
+    assert (with_slow[8], with_slow[-1]) == (without[8], "~")
+
+
+def test_what_is_left_out_is_told_beside_phases_as_well():
+    console = plain_console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    print_phases(console, [measurement(COLD, *WARM)], ["pymc-c"], ["x.json is damaged"])
+    assert "x.json is damaged" in console.export_text()
+
+
+def test_a_phase_that_has_no_title_yet_comes_last():
+    assert [name for name, _ in in_order({"soldering": 1.0, "other": 2.0, "import": 3.0})] == [
+        "import",
+        "other",
+        "soldering",
+    ]
 
 
 def test_with_one_seed_nothing_is_said_of_the_spread():

@@ -26,7 +26,10 @@ def summary_command(
 ) -> None:
     """Print the summary of what has been measured on this machine."""
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
-    if not summarise(machine_name(), [s.tag for s in chosen], show_phases=phases):
+    shown = summarise(machine_name(), [s.tag for s in chosen], show_phases=phases)
+    if shown.damaged:
+        raise BenchError("Not all that this machine measured can be read: what is damaged is named above.")
+    if not shown.valid:
         machine = machine_name()
         have = {path.parent.name for s in chosen for path in (paths.RESULTS / "records").glob(f"*/{s.tag}")} - {machine}
         others = f", or see what another machine measured with BENCH_MACHINE={min(have)}" if have else ""

@@ -35,6 +35,12 @@ TITLES: Mapping[str, str] = {
 """Of every phase, in the order in which they are shown."""
 
 
+def in_order(lengths: Mapping[str, float | None]) -> list[tuple[str, float | None]]:
+    """Phases in the order in which they are shown; what has no title yet, last."""
+    order = list(TITLES)
+    return sorted(lengths.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
+
+
 @dataclass(frozen=True)
 class Part:
     """Setup or finish, of cold or of warm trials: mean seconds, by phase, largest first; None is what is not told."""
@@ -91,11 +97,10 @@ def whole(time: Time, kind: str) -> list[tuple[str, str, float]]:
     setup, finish = part(time.measurement, "setup", kind), part(time.measurement, "finish", "warm")
     if setup is None or finish is None or lengths["setup"] is None:
         return []
-    order = list(TITLES)
     shares = {
         found.name: [
             (found.name, phase, seconds / found.seconds * lengths[found.name])
-            for phase, seconds in sorted(found.phases.items(), key=lambda item: order.index(item[0]))
+            for phase, seconds in in_order(found.phases)
             if seconds and found.seconds
         ]
         for found in (setup, finish)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from rich import box
@@ -15,7 +16,8 @@ from harness.judging import answers, changes, phases
 from harness.judging.efficiency import pooled
 from harness.output import console, job_page, quoted
 from harness.results import store
-from harness.results.records import Measurement, Record, read_measurements
+from harness.results.metrics import COLD_SETUP, FINISH, MEMORY, WARM_SETUP
+from harness.results.records import Measurement, Record
 from harness.suite import inside
 
 _STYLE = {"ok": "green", "unsupported": "dim", "failed": "red", "invalid": "bold red"}
@@ -49,10 +51,8 @@ class _Known:
     def numbers(self, m: Measurement) -> list[str]:
         """Those of one measurement, as the headings have them."""
         time = answers.time(m, self._noise, self._efficiencies)
-        setups = [_median(r.clocks.setup_wall_seconds for r in m.of_kind(kind)) for kind in ("cold", "warm")]
-        memory = _median(r.peak_memory_mib for r in m.of_kind("warm"))
+        *setups, finish, memory = (_median(metric.samples(m)) for metric in (COLD_SETUP, WARM_SETUP, FINISH, MEMORY))
         if time is None:
-            finish = _median(r.clocks.finish_wall_seconds for r in m.of_kind("warm"))
             return [_number(v) for v in (*setups, None, finish, None, None, None, memory)]
         of_answer = [_number(v) for v in (*setups, time.sampling_seconds, time.finish_seconds, time.seconds)]
         deviation = time.efficiency.deviation
@@ -164,8 +164,11 @@ def _print_remarks(console: Console, measurements: Sequence[Measurement]) -> Non
         console.print("\n~ the machine changed speed during a trial: read its seconds with care.")
 
 
-def print_phases(console: Console, measurements: Sequence[Measurement], backends: Sequence[str]) -> None:
-    """Print, for each release and model, where setup and finish of each backend go, largest first."""
+def print_phases(
+    console: Console, measurements: Sequence[Measurement], backends: Sequence[str], damaged: Iterable[str] = ()
+) -> None:
+    """Print, for each release and model, where setup and finish of each backend go, largest first; then what was left
+    out."""
     for title, members in _titled(measurements, backends):
         table = _table(title)
         table.add_column("backend", no_wrap=True)
@@ -179,6 +182,8 @@ def print_phases(console: Console, measurements: Sequence[Measurement], backends
         if table.row_count:
             console.print(table)
     console.print("Means over trials, of the wall clock; what makes up less than a hundredth is left out.")
+    for sentence in damaged:
+        console.print(Text(sentence, "red"))
 
 
 def _titled(measurements: Iterable[Measurement], backends: Sequence[str]) -> list[tuple[str, list[Measurement]]]:
@@ -193,20 +198,27 @@ def _table(title: str) -> Table:
     )  # fmt: skip
 
 
-def summarise(machine: str, tags: Iterable[str], show_phases: bool = False) -> bool:
-    """Print the summary of these stacks, here and on the page of a running job; whether any measurement is valid."""
+@dataclass(frozen=True)
+class Shown:
+    """Whether any measurement that was shown is valid, and whether results of this machine are damaged."""
+
+    valid: bool
+    damaged: bool = False
+
+
+def summarise(machine: str, tags: Iterable[str], show_phases: bool = False) -> Shown:
+    """Print the summary of these stacks, here and on the page of a running job, and what was left out, with why."""
     description = inside()
     backends = description["backends"]
     contents = store.load(store.Results(paths.RESULTS, description))
-    drawn = contents[0].drawn
-    measurements, damaged = [], []
-    for tag in tags:
-        found, unreadable = read_measurements(paths.RESULTS / "records", machine, tag)
-        measurements += [m for m in found if {r.protocol for r in m.records} == {description["protocol"]}]
-        damaged += unreadable
+    content = next((c for c in contents if c.machine == machine), None)
+    if content is None:
+        return Shown(valid=False)
+    wanted = set(tags)
+    measurements = [m for m in content.measurements if m.tag in wanted]
     if show_phases:
-        print_phases(console, measurements, backends)
-        return any(m.outcome == "ok" for m in measurements)
-    print_summary(console, measurements, backends, damaged, drawn)
-    job_page(markdown(measurements, backends, damaged, drawn))
-    return any(m.outcome == "ok" for m in measurements)
+        print_phases(console, measurements, backends, content.left_out)
+    else:
+        print_summary(console, measurements, backends, content.left_out, content.drawn)
+        job_page(markdown(measurements, backends, content.left_out, content.drawn))
+    return Shown(any(m.outcome == "ok" for m in measurements), bool(content.damaged))

@@ -36,7 +36,7 @@ def run_command(
         list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
     ] = None,
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
-    warm: Annotated[int, typer.Option(min=0, help="Warm trials after each cold one.")] = 2,
+    warm: Annotated[int, typer.Option(min=0, envvar="BENCH_WARM_TRIALS", help="Warm trials after each cold one.")] = 2,
     again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
     gradients: Annotated[
         bool, typer.Option("--gradients", help="Also what one gradient and one import cost, outside of trials.")
@@ -84,7 +84,7 @@ def run_command(
     console.rule("asv publish")
     published = run.show_asv("publish") == 0
     console.rule("Summary")
-    valid = summarise(machine, tags)
+    valid = summarise(machine, tags).valid
     if left:
         console.print(
             f"\nMeasured for {minutes(elapsed)}, {100 * inside_trials / elapsed:.0f} % of it inside trials. "

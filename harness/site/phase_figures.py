@@ -124,13 +124,7 @@ def history(content: MachineResults, model: str, n: int, name: str, root: str) -
         for key in content.order(content.cells[tag]):
             m = content.cells[tag][key]
             told = [p for p in phases.parts(m) if p.kind == "warm"] if key[:2] == (model, n) else []
-            order = list(phases.TITLES)
-            parts = [
-                (p.name, phase, length)
-                for p in told
-                for phase, length in sorted(p.phases.items(), key=lambda item: order.index(item[0]))
-                if length
-            ]
+            parts = [(p.name, phase, length) for p in told for phase, length in phases.in_order(p.phases) if length]
             if parts:
                 found.append((tag, m, parts))
     longest = max((sum(length for *_, length in parts) for *_, parts in found), default=0.0)
