@@ -88,6 +88,7 @@ DAMAGE = {
     "an ok trial without phases": json.dumps([record(phases=None)]),
     "an answer that is known, and not told": json.dumps([record(time_to_answer_seconds=None)]),
     "schema 1 by a protocol that writes schema 2": json.dumps([{**record(), "schema": 1}]),
+    "no protocol": json.dumps([record(protocol=None)]),
     "drawing without tuning": json.dumps(
         [record(time_to_answer_seconds=None, clocks={**record()["clocks"], "tuning_wall_seconds": None})]
     ),

@@ -49,7 +49,7 @@ class Record(Document):
     output_tail: Text | None = None
     code_sha256: Text | None = None
     lock_sha256: Text | None = None
-    protocol: Count | None = None
+    protocol: Count = 0
     clocks: Clocks | None = None
     phases: Phases | None = None
     unknown: Annotated[dict[Text, Text], Field(max_length=50, default_factory=dict)]
@@ -75,7 +75,7 @@ class Record(Document):
             raise ValueError("an ok trial has clocks and phases")
         if self.outcome != "ok" and not self.reason:
             raise ValueError(f"a trial that is {self.outcome} has a reason")
-        if self.schema_version == 1 and (self.protocol or 0) >= _PROTOCOL_OF_SCHEMA_2:
+        if self.schema_version == 1 and self.protocol >= _PROTOCOL_OF_SCHEMA_2:
             raise ValueError(f"trials by protocol {self.protocol} are written in schema 2")
         if self.clocks and self.phases:
             for name, whole in (("setup", self.clocks.setup_wall_seconds), ("finish", self.clocks.finish_wall_seconds)):
