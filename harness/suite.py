@@ -27,7 +27,9 @@ def inside() -> Mapping:
         [sys.executable, "-m", "sampling", "--describe"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if answer.returncode != 0:
-        raise BenchError(f"The measured code cannot say what it contains: {answer.stderr.strip().splitlines()[-1]}")
+        said = answer.stderr.strip().splitlines()[-1]
+        sentence = said.removeprefix("python -m sampling: ")
+        raise BenchError(sentence if sentence != said else f"The measured code cannot say what it contains: {said}")
     return json.loads(answer.stdout)
 
 

@@ -129,7 +129,10 @@ POSTERIORS = {
 
 @functools.cache
 def parameters(model: str) -> dict[str, np.ndarray]:
-    """Independent joint draws of a model's parameters, its latent variables left out, each of shape (POOL,)."""
+    """Joint draws of a model's parameters, its latent variables left out, each of shape (POOL,).
+
+    They are resampled with replacement: some occur twice, which nothing sees in the few thousand that are taken.
+    """
     return POSTERIORS[model](np.random.default_rng(20261122))
 
 

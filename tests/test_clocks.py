@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from harness.results import records
 from sampling import clocks, phases
 from sampling.clocks import Stretches, split
 from sampling.spans import Interval, Span
@@ -82,6 +83,10 @@ def test_the_time_to_an_answer_counts_tuning_once_and_has_the_finish():
     assert clocks.time_to_answer(found, 1000.0) == whole(found)
     assert clocks.time_to_answer(found, None) is None
     assert clocks.time_to_answer(found, 0.0) is None
+
+
+def test_who_writes_a_record_and_who_reads_it_mean_the_same_effective_draws():
+    assert clocks.EFFECTIVE_DRAWS == records.EFFECTIVE_DRAWS
 
 
 def worker(pid: int, at: float, slow: float) -> list[Span]:

@@ -12,7 +12,8 @@ BENCH = Path(sys.executable).with_name("bench")
 COLD, WARM = range(2)
 # What a backend compiles and samples soonest.
 _MODEL, _MODELS = "coal_mining_marginal", {"nutpie-numba": "eight_schools", "default": "eight_schools"}
-_SHORT = ("--tune", "50", "--draws", "50", "--chains", "2", "--cores", "2")
+# As few draws as are still judged, and so come with their log density.
+_SHORT = ("--tune", "50", "--draws", "100", "--chains", "2", "--cores", "2")
 
 
 def trial(*arguments: str, release: str = "v6.4.0") -> dict:
