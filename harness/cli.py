@@ -23,6 +23,8 @@ _HELP = __doc__.splitlines()[0]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
 app.command("run")(measuring.run_command)
+app.command("compare")(measuring.compare_command)
+app.command("calibrate")(measuring.calibrate_command)
 app.command("summary")(judging.summary_command)
 app.command("report")(nightly.report_command)
 app.command("check")(asv.check_command)
@@ -46,7 +48,7 @@ def main() -> None:
     except BenchError as error:
         print(printable(f"bench: {error}"), file=sys.stderr)
         job_page(f"**Failed:** {quoted(str(error))}")
-        sys.exit(1)
+        sys.exit(error.status)
     except SystemExit as error:
         if error.code == _USAGE:
             job_page("**Failed:** the command does not take what it was given; the log says what.")

@@ -17,6 +17,8 @@ def plain_console(**options: object) -> Console:
 
 
 console = plain_console()
+errors = plain_console(stderr=True)
+"""For what is said beside a result that a program reads."""
 
 
 # What GitHub's runner takes for a command in a log: `::name::` after any white space of a line, `##[name]` anywhere.

@@ -17,9 +17,10 @@ import numpy as np
 
 import models
 from sampling.backends import BACKENDS
-from sampling.measurement import warm_trials
+from sampling.measurement import code_sha256, parse_trial, trial, warm_trials
+from sampling.process import die_with_parent
 from sampling.record import OK
-from sampling.settings import PROTOCOL_VERSION, SAME_DRAWS_SINCE, Settings
+from sampling.settings import COLD, PROTOCOL_VERSION, SAME_DRAWS_SINCE, WARM, Settings
 from sampling.trial import limits, run_trial
 
 
@@ -44,6 +45,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="keep the compile caches here: a second trial in the same home is a warm one",
     )
+    parser.add_argument(
+        "--measurement",
+        type=Path,
+        metavar="FOLDER",
+        help="run what --trial names of the measurement that is kept here, unless it is there; "
+        "it has its own seeds, iterations and home",
+    )
+    parser.add_argument("--trial", default=f"{COLD}-0", help="such as cold-0, cold-1, warm-1 (%(default)s)")
     return parser
 
 
@@ -63,13 +72,24 @@ def _description() -> dict:
         "backends": list(BACKENDS),
         "compound_step": [b.name for b in BACKENDS.values() if b.compound_step],
         "protocol": PROTOCOL_VERSION,
+        "code_sha256": code_sha256(),
         "same_draws_since": SAME_DRAWS_SINCE,
     }
+
+
+def _trial(settings: Settings, home: Path | None) -> dict:
+    """The record of a trial in a home, which is kept, or in one that is gone with it."""
+    kind = WARM if home and home.is_dir() and any(home.iterdir()) else COLD
+    with tempfile.TemporaryDirectory(prefix="home-") as temporary:
+        if home:
+            home.mkdir(parents=True, exist_ok=True)
+        return run_trial(settings, (home or Path(temporary)).resolve(), kind)
 
 
 def main() -> int:  # noqa: PLR0911
     arguments = vars(_parser().parse_args())
     home, data = arguments.pop("home"), arguments.pop("data")
+    folder, name = arguments.pop("measurement"), arguments.pop("trial")
     if arguments.pop("describe"):
         try:
             warm_trials(), limits()
@@ -87,16 +107,16 @@ def main() -> int:  # noqa: PLR0911
         if data:
             print(json.dumps(_data(settings)))
             return 0
-        kind = "warm" if home and home.is_dir() and any(home.iterdir()) else "cold"
-        with tempfile.TemporaryDirectory(prefix="home-") as temporary:
-            if home:
-                home.mkdir(parents=True, exist_ok=True)
-            record = run_trial(settings, (home or Path(temporary)).resolve(), kind)
+        if folder:
+            # Nobody would read what goes on when the rounds have ended.
+            die_with_parent()
+        record = trial(settings, folder, *parse_trial(name)) if folder else _trial(settings, home)
     except ValueError as error:
         print(f"python -m sampling: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"python -m sampling: {error.filename or home} cannot be used ({error.strerror}).", file=sys.stderr)
+        place = error.filename or folder or home
+        print(f"python -m sampling: {place} cannot be used ({error.strerror}).", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("python -m sampling: interrupted; the trial was ended and nothing was recorded.", file=sys.stderr)

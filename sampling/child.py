@@ -36,12 +36,12 @@ class _Clock:
     """A stretch of wall-clock time, and the CPU seconds of the whole session meanwhile."""
 
     def __init__(self) -> None:
-        self._cpu, self._start = _cpu_seconds(), time.perf_counter()
+        self.begun_cpu_seconds, self._start = _cpu_seconds(), time.perf_counter()
 
     def stop(self) -> _Clock:
         """It ends here."""
         self.interval = spans.Interval(self._start, time.perf_counter())
-        self.cpu_seconds = _cpu_seconds() - self._cpu
+        self.cpu_seconds = _cpu_seconds() - self.begun_cpu_seconds
         return self
 
 
@@ -61,6 +61,9 @@ def _clocks(split: clocks.Split, imported: _Clock, built: _Clock, called: _Clock
         "drawing_wall_seconds": split.drawing,
         "finish_wall_seconds": finish,
         "total_wall_seconds": setup + split.sampling + finish,
+        "before_window_cpu_seconds": imported.cpu_seconds
+        + built.cpu_seconds
+        + (window.begun_cpu_seconds - called.begun_cpu_seconds),
         "window_cpu_seconds": window.cpu_seconds,
     }
     for name, clock in (("import", imported), ("build", built), ("call", called)):

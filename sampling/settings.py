@@ -12,10 +12,14 @@ SAME_DRAWS_SINCE = 5
 """The first protocol whose draws and outcomes are those of this one: later ones measure other clocks or memory."""
 
 SEED = 20261101
-"""Of a measurement's first trial; each later one has the next number, in all releases and for all backends alike."""
+"""Of a measurement's first trial; each warm one has the next number, in all releases and for all backends alike."""
 
+COLD, WARM = "cold", "warm"
+"""Kinds of trials: with empty compile caches, and with those that a cold one left."""
 COLD_ITERATIONS = 10
 """Tuning steps, and draws, of each chain of a cold trial, which is for setup: nobody judges these draws."""
+# More than anybody's warm trials.
+_BETWEEN_COLD_SEEDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,13 @@ class Settings:
             raise ValueError(f"target_accept is {self.target_accept}; it must lie between 0 and 1.")
 
 
-def trial_settings(settings: Settings, trial: int) -> Settings:
-    """The work of one trial of a measurement: `trial` 0 is the cold one, those after it are warm.
+def trial_settings(settings: Settings, kind: str, number: int) -> Settings:
+    """The work of one trial of a measurement: cold ones are numbered from 0, warm ones from 1.
 
-    All trials of one number have one seed, whatever the backend and the release, and no two of a measurement share one.
+    All trials of one kind and number have one seed, whatever the backend and the release, and no two of a measurement
+    share one.
     """
-    short = {"tune": COLD_ITERATIONS, "draws": COLD_ITERATIONS} if trial == 0 else {}
-    return replace(settings, seed=settings.seed + trial, **short)
+    if kind == COLD:
+        seed = settings.seed + number * _BETWEEN_COLD_SEEDS
+        return replace(settings, seed=seed, tune=COLD_ITERATIONS, draws=COLD_ITERATIONS)
+    return replace(settings, seed=settings.seed + number)

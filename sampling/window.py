@@ -20,9 +20,13 @@ from sampling.spans import Interval, after_import
 
 @dataclass
 class Window:
-    """What was seen of one `pm.sample` call. `tuning_gradients` stays None where the sampler does not tell."""
+    """What was seen of one `pm.sample` call. `tuning_gradients` stays None where the sampler does not tell.
+
+    `begun_cpu_seconds` is what the CPU clock said when drawing began, `cpu_seconds` what was used until it ended.
+    """
 
     interval: Interval | None = None
+    begun_cpu_seconds: float = 0.0
     cpu_seconds: float | None = None
     sampler: str | None = None
     linker: str | None = None
@@ -67,7 +71,7 @@ def _timed(
         end = time.perf_counter()
         if window.interval is None:  # else: PyMC fell back from one way of drawing to another, inside the first
             window.interval = Interval(start, end)
-            window.cpu_seconds = cpu_seconds() - cpu
+            window.begun_cpu_seconds, window.cpu_seconds = cpu, cpu_seconds() - cpu
             window.sampler = sampler
         after(result, kwargs)
         return result
@@ -188,7 +192,7 @@ def _watch_inline_jax(module: ModuleType, window: Window, cpu_seconds: Callable[
         if begun and window.interval is None:
             cpu, start = begun[0]
             window.interval = Interval(start, time.perf_counter())
-            window.cpu_seconds = cpu_seconds() - cpu
+            window.begun_cpu_seconds, window.cpu_seconds = cpu, cpu_seconds() - cpu
         return plain_graph(*args, **kwargs)
 
     setattr(module, name, sample)

@@ -66,7 +66,7 @@ def failed(stack: Stack, model: str, n: int, backend: str, reason: str, protocol
     return [{**trial, "outcome": "failed", "reason": reason, "lock_sha256": stack.sha256, "protocol": protocol}]
 
 
-def write_records(folder: Path, tag: str, documents: list[dict], machine: str = MACHINE) -> Path:
+def write_document(folder: Path, tag: str, documents: list[dict], machine: str = MACHINE) -> Path:
     """Keep the records of a measurement where the results keep them."""
     s = documents[0]["settings"]
     path = folder / "records" / machine / tag / f"{s['model']}-{s['n']}-{s['backend']}.json"
@@ -83,7 +83,7 @@ def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int,
     for stack in stacks:
         kept[stack.tag] = {cell: measurement(stack, *cell, rng, protocol) for cell in cells}
         for documents in kept[stack.tag].values():
-            write_records(folder, stack.tag, documents, machine)
+            write_document(folder, stack.tag, documents, machine)
     write_asv(folder, kept, machine)
 
 

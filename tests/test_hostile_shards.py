@@ -46,9 +46,9 @@ def honest(tmp_path_factory) -> Files:
     # A cold trial and a warm one, which is less to read and to write two thousand times.
     (path,) = folder.rglob("ppca-500-pymc-c.json")
     trials = json.loads(path.read_text())[:2]
-    make.write_records(folder, STACKS[0].tag, trials)
+    make.write_document(folder, STACKS[0].tag, trials)
     make.write_asv(folder, {STACKS[0].tag: {CELLS[0]: trials}})
-    make.write_records(folder, STACKS[0].tag, make.failed(STACKS[0], *CELLS[1], "TypeError: no", TASK.protocol))
+    make.write_document(folder, STACKS[0].tag, make.failed(STACKS[0], *CELLS[1], "TypeError: no", TASK.protocol))
     paths = (p for p in folder.rglob("*.json") if p.name != "benchmarks.json")
     return {p.relative_to(folder).as_posix(): json.loads(p.read_text()) for p in paths}
 

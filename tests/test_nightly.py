@@ -310,7 +310,7 @@ def told(folder, jobs=NEEDS) -> tuple[object, list[dict]]:
 def broken_and_told(results, folder) -> None:
     """A backend breaks, and an issue says so."""
     trials = make.failed(locks.get_stack("v6.4.0"), "ppca", 500, "pymc-c", "why", inside()["protocol"])
-    make.write_records(results, "v6.4.0", trials)
+    make.write_document(results, "v6.4.0", trials)
     assert [d["title"] for d in told(folder, jobs=None)[1]] == ["pymc-c on ppca (n=500) is broken in PyMC 6.4.0"]
 
 

@@ -79,9 +79,9 @@ def spoiled(tmp_path_factory) -> Published:
     folder = tmp_path_factory.mktemp("spoiled")
     results = folder / "results"
     make.build(results, [get_stack("v6.2.0"), OLD, NEW], CELLS)
-    make.write_records(results, "v6.3.2", make.example_for(OLD, "blackjax", PROTOCOL))
+    make.write_document(results, "v6.3.2", make.example_for(OLD, "blackjax", PROTOCOL))
     for backend, reason in (("blackjax", HOSTILE), ("default", "=HYPERLINK(1)")):
-        make.write_records(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, reason, PROTOCOL))
+        make.write_document(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, reason, PROTOCOL))
     newest = results / "records/box/v6.4.0"
     # Records that are none
     for backend, text in UNREADABLE.items():
@@ -95,9 +95,9 @@ def spoiled(tmp_path_factory) -> Published:
     for name, change in (("pymc-c", {"protocol": 1}), ("numpyro-parallel", {"lock_sha256": "0" * 64})):
         rewrite(newest / f"ppca-500-{name}.json", lambda r, change=change: r.update(change))
     rewrite(newest / "ppca-5000-pymc-c.json", lambda r: r["provenance"].update(cpu_count=64))
-    make.write_records(results, "v9.9.9", make.example_for(NEW, "pymc-c", PROTOCOL))
+    make.write_document(results, "v9.9.9", make.example_for(NEW, "pymc-c", PROTOCOL))
     for name in NO_MACHINES:
-        make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), name)
+        make.write_document(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), name)
     formulas = itertools.cycle(FORMULAS)
     for path in sorted((results / "records/box/v6.3.2").glob("*.json")):
         rewrite(path, lambda r: r["provenance"].update(cpu_model=next(formulas)))
@@ -117,11 +117,11 @@ def two_machines(tmp_path_factory) -> Published:
     folder = tmp_path_factory.mktemp("two")
     results = folder / "results"
     for backend in ("nutpie-numba", "pymc-c"):
-        make.write_records(results, "v6.3.2", make.example_for(OLD, backend, PROTOCOL))
-        make.write_records(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, "why", PROTOCOL))
+        make.write_document(results, "v6.3.2", make.example_for(OLD, backend, PROTOCOL))
+        make.write_document(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, "why", PROTOCOL))
     large = make.measurement(NEW, "ppca", 5000, "pymc-c", np.random.default_rng(3), PROTOCOL)
-    make.write_records(results, "v6.4.0", large)
-    make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), "other")
+    make.write_document(results, "v6.4.0", large)
+    make.write_document(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), "other")
     cell = {"outcome": "failed", "reason": "it is new"}
     blackjax = {"outcome": "failed", "reason": "why"}
     sweep(results, make.failed(NEW, "ppca", 500, "blackjax", "why", PROTOCOL))
@@ -414,7 +414,7 @@ def test_a_site_of_nothing_says_how_to_measure(tmp_path):
 
 
 def test_a_site_of_one_release_of_one_backend(tmp_path):
-    make.write_records(tmp_path / "results", "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL))
+    make.write_document(tmp_path / "results", "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL))
     found = pages(make.publish(tmp_path))
     assert "pymc-c is the only backend that gave a valid answer" in found["index.html"].text
     assert "a second one is needed" in found["index.html"].text
@@ -422,7 +422,7 @@ def test_a_site_of_one_release_of_one_backend(tmp_path):
 
 def test_a_site_of_failures_only_shows_their_reasons(tmp_path):
     for backend in ("blackjax", "pymc-c"):
-        make.write_records(
+        make.write_document(
             tmp_path / "results", "v6.4.0", make.failed(NEW, "ppca", 500, backend, "it fell over", PROTOCOL)
         )
     found = pages(make.publish(tmp_path))

@@ -66,7 +66,7 @@ def site(tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "results/sweep", results / "sweep")
     protocol = inside()["protocol"]
     for tag in TAGS[1:]:
-        make.write_records(
+        make.write_document(
             results, tag, make.failed(get_stack(tag), "ppca", 500, "blackjax", "no progress_bar", protocol)
         )
     return publish(folder)

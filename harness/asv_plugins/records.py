@@ -19,13 +19,12 @@ from asv import util
 from asv.config import Config
 from asv.environment import get_environment_class_by_name
 from asv.results import Results
-from filelock import FileLock, Timeout
 
 from harness.asv_plugins import finding
 from harness.asv_plugins.environment import StackEnvironment
 from harness.errors import BenchError
-from harness.measuring import parent, unfinished
-from harness.paths import CACHE, ROOT
+from harness.measuring import alone, parent, unfinished
+from harness.paths import ROOT
 from harness.suite import inside, suite_commit
 
 _MEASURING = {"run", "continuous", "find"}
@@ -76,22 +75,11 @@ def _check_results(results: Path) -> None:
 
 
 def _alone() -> None:
-    """Keep other asv processes away from the environment while this one lives; they would switch it under us."""
-    path = CACHE / "measuring.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    owner = path.with_suffix(".pid")
+    """Keep other measurements away from the environment while this process lives; they would switch it under us."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        who = owner.read_text() if owner.exists() else "unknown"
-        raise util.UserError(
-            f"Another asv (process {who}) is using the environment of this folder: wait for it or end it, and run the "
-            "same command again."
-        ) from error
-    owner.write_text(str(os.getpid()))
-    # The lock goes with the process, however that ends.
-    _alone.lock = lock
+        _alone.lock = alone.take()
+    except BenchError as error:
+        raise util.UserError(str(error)) from error
 
 
 def _say_interrupted(kind, error, trace) -> None:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
-from harness.judging import changes
-from harness.judging.changes import Noise
 from harness.judging.efficiency import Efficiency, Work, pooled, work
+from harness.judging.noise import Noise, noise_of
 from harness.results.metrics import COLD_SETUP, DRAWING, FINISH, GRADIENT, TUNING, WARM_SETUP, contaminated
 from harness.results.records import EFFECTIVE_DRAWS, Measurement
 from harness.results.store import MachineResults
@@ -207,7 +206,7 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None) 
         return None
     cells = content.cells.get(tag, {})
     measured = [cells[key] for key in content.order(cells) if key[:2] == (model, n)]
-    known = changes.noise_of(content), efficiencies_of(content)
+    known = noise_of(content), efficiencies_of(content)
     times = sorted((t for m in measured if (t := time(m, *known))), key=lambda t: t.seconds)
     timed = {t.backend for t in times}
     without = tuple(m for m in measured if m.backend not in timed)

@@ -1,140 +1,31 @@
-"""What changed from one release to the next, and how large a change must be to be called one.
+"""What changed from one release to the next: outcomes and exact counters, and what rounds of both say of all else.
 
-The rule, for the site and for alerts alike, is in `limit` and `compare`: a time is slower or faster when every new
-sample lies on one side of every old one, and the medians differ by more than the limit, which is four standard errors
-of what this machine's speed and the effective draws vary by, and never less than a fifth; by the square of it where a
-release has one sample only, which nothing confirms. An exact counter has changed when it is another number. It knows
-records and stacks, and nothing of pages.
+A time has changed when it was measured in both releases in the same rounds, and they call it a difference
+(`comparison`); of releases that were measured apart, outcomes and counters are all that is compared. It knows records
+and stacks, and nothing of pages.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import pairwise
-from statistics import fmean, median, pstdev, stdev, variance
+from statistics import median
 
-from harness.judging import efficiency
-from harness.results.metrics import COUNTERS, HISTORY, SAMPLING, Metric, contaminated
-from harness.results.records import Measurement, Record
-from harness.results.store import MachineResults
+from harness.judging.comparison import BETTER, WORSE, Compared, Comparison
+from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
+from harness.results.records import Measurement
+from harness.results.store import Key, MachineResults
 
-SMALLEST = 1.2
-"""The smallest ratio that is called a change, however quiet the machine."""
-ERRORS = 4.0
-"""Standard errors of the logarithm of a ratio that a change must exceed."""
-UNKNOWN_SPEED = 0.1
-"""Standard deviation of the logarithm of times that is assumed while too few control workloads tell."""
-_FEWEST = 5
-# Of the logarithm of a limit; beyond it, it is a number that nothing exceeds.
-_LARGEST = 20.0
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Standard deviations of logarithms, of what should be the same.
-
-    `speed` is of this machine's times from trial to trial, seen in the control workloads of `trials` trials. `within`
-    is of each metric's samples within one measurement, over all that have several. `effective_draws` is of those of
-    one trial from seed to seed, seen over `seeds` seeds, on all machines: of one parameter set in `of_sampler`, where
-    it has been tried often enough, else the median of all, or None where no seed has been tried beside another.
-    """
-
-    speed: float
-    trials: int
-    effective_draws: float | None
-    seeds: int
-    within: Mapping[str, float] = field(default_factory=dict)
-    of_sampler: Mapping[tuple[str, int, str], float] = field(default_factory=dict)
-
-    def of(self, metric: Metric, key: tuple[str, int, str] | None = None) -> float | None:
-        """That of one measurement of this metric, of this parameter set; None where it is not known."""
-        if metric.exact:
-            return 0.0
-        # Memory has no clock, and gradients have neither.
-        speed = self.speed if metric.of_a_clock else 0.0
-        deviation = max(speed, self.within.get(metric.name, 0.0))
-        if not metric.counts_effective_draws:
-            return deviation
-        effective = self.of_effective_draws(key)
-        return None if effective is None else math.hypot(deviation, effective)
-
-    def of_effective_draws(self, key: tuple[str, int, str] | None) -> float | None:
-        """That of a parameter set's effective draws."""
-        return self.of_sampler.get(key, self.effective_draws) if key else self.effective_draws
-
-
-def noise(measurements: Iterable[Measurement], drawn: Iterable[Record]) -> Noise:
-    """The noise that measurements show, in their control workloads and samples, and that the effective draws of all
-    machines' trials, `drawn`, show."""
-    measurements = list(measurements)
-    records = [r for m in measurements for r in m.records]
-    controls = [r.control.before for r in records if r.control and r.control.before]
-    kernels = sorted({name for control in controls for name in control})
-    by_kernel = [[math.log(c[name]) for c in controls if c.get(name, 0) > 0] for name in kernels]
-    enough = [times for times in by_kernel if len(times) >= _FEWEST]
-    speed = max(map(pstdev, enough)) if enough else UNKNOWN_SPEED
-    within = {}
-    for metric in (m for m in HISTORY if not m.counts_effective_draws):
-        samples = [[math.log(v) for v in metric.samples(m) if v > 0] for m in measurements]
-        spreads = [variance(values) for values in samples if len(values) > 1]
-        if len(spreads) >= _FEWEST:
-            within[metric.name] = math.sqrt(fmean(spreads))
-    of_sampler = _deviations(drawn)
-    effective = median(deviation for deviation, _ in of_sampler.values()) if of_sampler else None
-    seeds = sum(seeds for _, seeds in of_sampler.values())
-    return Noise(speed, len(controls), effective, seeds, within, {key: d for key, (d, _) in of_sampler.items()})
-
-
-def _deviations(drawn: Iterable[Record]) -> dict[tuple[str, int, str], tuple[float, int]]:
-    """By parameter set: the standard deviation of the logarithm of its effective draws, and over how many seeds.
-
-    Seeds are compared within each stack, where enough have been tried; else over all stacks, whose samplers may differ:
-    that errs to the careful side.
-    """
-    groups: dict[tuple, list[efficiency.Efficiency]] = {}
-    for (_, model, n, backend, *settings), found in efficiency.pooled(drawn).items():
-        groups.setdefault(((model, n, backend), *settings), []).append(found)
-    deviations: dict[tuple[str, int, str], tuple[float, int]] = {}
-    for (key, *_), found in groups.items():
-        several = [f for f in found if f.deviation is not None]
-        free = sum(f.seeds - 1 for f in several)
-        if free >= _FEWEST - 1:
-            within = math.sqrt(sum(f.deviation**2 * (f.seeds - 1) for f in several) / free)
-            candidate = within, free + len(several)
-        elif len(found) >= _FEWEST:
-            candidate = stdev(math.log(f.effective_draws) for f in found), len(found)
-        else:
-            continue
-        if candidate[1] > deviations.get(key, (0.0, 0))[1]:
-            deviations[key] = candidate
-    return deviations
-
-
-def limit(
-    metric: Metric,
-    noise: Noise,
-    samples: int = 2,
-    key: tuple[str, int, str] | None = None,
-    same_draws: bool = False,
-) -> float | None:
-    """The ratio beyond which this metric has changed, when the release with fewer has this many samples of it; None
-    while nothing can be said.
-
-    When draws are the same to the last digit, so are their effective ones: what is left is the machine's noise.
-    """
-    deviation = noise.of(SAMPLING) if same_draws and metric.of_a_clock else noise.of(metric, key)
-    if deviation is None:
-        return None
-    several = max(SMALLEST, math.exp(min(ERRORS * math.sqrt(2) * deviation, _LARGEST)))
-    return several if samples > 1 else several**2
+MATTERS = 1.1
+"""The factor by which a graph must have grown for somebody to be told: nearly every release adds a node or two."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A metric of a parameter set that differs from one release to the next: `ratio` is new / old."""
+    """An exact counter of a parameter set that is another number in the next release."""
 
     metric: Metric
     old: Measurement
@@ -144,59 +35,26 @@ class Change:
 
     @property
     def ratio(self) -> float:
-        """Above 1 is slower, or more."""
+        """New over old."""
         return self.after / self.before if self.before else math.inf
 
     @property
-    def factor(self) -> float:
-        """By how much they differ, at least 1, in whichever direction."""
-        return max(self.ratio, 1 / self.ratio) if self.ratio else math.inf
-
-    @property
-    def worse(self) -> bool:
-        """Whether there is more of it now."""
-        return self.after > self.before
+    def matters(self) -> bool:
+        """Whether somebody would act on it. How many gradients there are matters for each effective draw only."""
+        return self.metric is not GRADIENT_COUNT and self.ratio >= MATTERS
 
 
-def compare(metric: Metric, old: Measurement, new: Measurement, noise: Noise) -> Change | None:
-    """The change of a metric between two measurements of a parameter set, or None where there is none to be called."""
-    a, b = metric.samples(old), metric.samples(new)
-    if not a or not b:
+def compare(metric: Metric, old: Measurement, new: Measurement) -> Change | None:
+    """The change of an exact counter between two measurements of a parameter set, or None where there is none.
+
+    Each trial has its seed, the same in all releases: what is compared is the same work.
+    """
+    of_seeds = [{r.settings.seed: v for r in metric.trials(m) if (v := metric.of(r)) is not None} for m in (old, new)]
+    both = of_seeds[0].keys() & of_seeds[1].keys()
+    if not both:
         return None
-    if metric.exact:
-        # Each trial has its seed, the same in all releases: what is compared is the same work.
-        a, b = (samples[: min(len(a), len(b))] for samples in (a, b))
-    change = Change(metric, old, new, median(a), median(b))
-    if metric.exact:
-        return change if change.before != change.after else None
-    key = (new.model, new.n, new.backend)
-    same = bool(_draws(old) & _draws(new))
-    bound = limit(metric, noise, min(len(a), len(b)), key, same_draws=same)
-    apart = min(b) > max(a) or max(b) < min(a)
-    if bound is None or not apart or change.factor < bound or not comparable(metric, old, new):
-        return None
-    return change
-
-
-def comparable(metric: Metric, old: Measurement, new: Measurement) -> bool:
-    """Whether two measurements can say anything of a metric together."""
-    if not (metric.samples(old) and metric.samples(new)):
-        return False
-    if metric.exact:
-        return True
-    # What was measured only while the machine changed speed tells nothing of seconds.
-    quiet = not metric.of_a_clock or not any(all(map(contaminated, m.records)) for m in (old, new))
-    return quiet and _same_machine(old, new)
-
-
-def _same_machine(old: Measurement, new: Measurement) -> bool:
-    """Whether both were measured by the same processor, as far as their records know."""
-    cpus = {(r.provenance.cpu_model, r.provenance.cpu_count) for m in (old, new) for r in m.records if r.provenance}
-    return len(cpus) < 2
-
-
-def _draws(measurement: Measurement) -> set[str]:
-    return {r.draws_sha256 for r in measurement.records if r.draws_sha256}
+    change = Change(metric, old, new, *(median(of[seed] for seed in both) for of in of_seeds))
+    return change if any(of_seeds[0][seed] != of_seeds[1][seed] for seed in both) else None
 
 
 @dataclass(frozen=True)
@@ -217,41 +75,38 @@ class Step:
 
     old: str
     new: str
-    changes: tuple[Change, ...]
+    compared: Compared
     counters: tuple[Change, ...]
     turns: tuple[Turn, ...]
-    compared: int
-    """Pairs of a parameter set and a metric that both releases have."""
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """All numbers that rounds of both releases tell, the largest ratio first."""
+        told = [c for c in self.compared.comparisons if c.judged]
+        return sorted(told, key=lambda c: -c.judged.estimate.mean)
 
     @property
-    def slower(self) -> list[Change]:
-        """Changes for the worse, largest first."""
-        return sorted((c for c in self.changes if c.worse), key=lambda c: -c.ratio)
+    def slower(self) -> list[Comparison]:
+        """What rounds call slower, or more, the largest ratio first."""
+        return [c for c in self.comparisons if c.verdict == WORSE]
 
     @property
-    def faster(self) -> list[Change]:
-        """Changes for the better, largest first."""
-        return sorted((c for c in self.changes if not c.worse), key=lambda c: c.ratio)
+    def faster(self) -> list[Comparison]:
+        """What they call faster, or less, the smallest ratio first."""
+        return [c for c in self.comparisons if c.verdict == BETTER][::-1]
 
 
-Cells = Mapping[tuple[str, int, str], Measurement]
-
-
-def step(old: str, new: str, before: Cells, after: Cells, noise: Noise) -> Step:
-    """What changed between two releases, whose measurements are given by (model, n, backend)."""
-    changes, counters, turns, compared = [], [], [], 0
+def step(content: MachineResults, old: str, new: str) -> Step:
+    """What changed between two releases on a machine."""
+    before, after = content.cells[old], content.cells[new]
+    counters, turned = [], []
     for key in sorted(before.keys() & after.keys()):
         a, b = before[key], after[key]
         if a.outcome != b.outcome:
-            turns.append(Turn(*key, a.outcome, b.outcome, b.reason or a.reason))
-        for metric in (*HISTORY, *COUNTERS):
-            if not (metric.samples(a) and metric.samples(b)):
-                continue
-            compared += 1
-            change = compare(metric, a, b, noise)
-            if change:
-                (counters if metric.exact else changes).append(change)
-    return Step(old, new, tuple(changes), tuple(counters), tuple(turns), compared)
+            turned.append(Turn(*key, a.outcome, b.outcome, b.reason or a.reason))
+        counters += [change for metric in COUNTERS if (change := compare(metric, a, b))]
+    sides = ([m for m in content.all_measurements if m.tag == tag] for tag in (old, new))
+    return Step(old, new, Compared(*sides), tuple(counters), tuple(turned))
 
 
 def turns(before: Mapping, after: Mapping) -> list[Turn]:
@@ -268,19 +123,32 @@ def turns(before: Mapping, after: Mapping) -> list[Turn]:
     return found
 
 
-def steps(tags: Sequence[str], cells: Mapping[str, Cells], noise: Noise) -> list[Step]:
-    """What changed from each measured release to the next, newest first; `tags` are in the order of the timeline."""
-    measured = [tag for tag in tags if cells.get(tag)]
-    return [step(old, new, cells[old], cells[new], noise) for old, new in pairwise(measured)][::-1]
-
-
 @cache
-def noise_of(machine: MachineResults) -> Noise:
-    """How much a machine and the samplers vary by themselves."""
-    return noise(machine.measurements, machine.drawn)
-
-
-@cache
-def steps_of(machine: MachineResults) -> list[Step]:
+def steps_of(content: MachineResults) -> list[Step]:
     """What changed on a machine from each measured release to the next, newest first."""
-    return steps(machine.tags, machine.cells, noise_of(machine))
+    return [step(content, old, new) for old, new in pairwise(content.tags)][::-1]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A release in a chain: `index` is the product of all ratios until it, 1 in the first, and `error` the standard
+    error of its logarithm."""
+
+    tag: str
+    index: float
+    error: float
+
+
+def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
+    """A quantity's history by the ratios of neighbours, which survives a change of machine: unbroken runs of releases,
+    each measured in the same rounds as the one before, oldest first."""
+    runs: list[list[Link]] = []
+    for one in reversed(steps_of(content)):
+        found = next((c for c in one.comparisons if c.key == key and c.quantity.name == quantity), None)
+        if found is None:
+            continue
+        if not runs or runs[-1][-1].tag != one.old:
+            runs.append([Link(one.old, 1.0, 0.0)])
+        last, e = runs[-1][-1], found.judged.estimate
+        runs[-1].append(Link(one.new, last.index * e.ratio, math.hypot(last.error, e.error)))
+    return runs

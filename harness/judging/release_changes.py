@@ -59,8 +59,8 @@ class ReleaseChange:
         for word, found in (("newly broken", self.broken), ("newly working", self.working)):
             if found:
                 parts.append(f"{len(found)} {word}")
-        if not parts and self.step and self.step.compared:
-            parts = [f"no change beyond noise in {self.step.compared} comparisons"]
+        if not parts and self.step and self.step.comparisons:
+            parts = [f"no change beyond noise in {len(self.step.comparisons)} comparisons"]
         if self.step and self.step.counters:
             parts.append(f"{len(self.step.counters)} counters differ")
         if not parts:

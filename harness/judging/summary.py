@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import paths
-from harness.judging import answers, changes, phases
+from harness.judging import answers, phases
 from harness.judging.efficiency import pooled
+from harness.judging.noise import noise
 from harness.output import console, job_page, quoted
 from harness.results import store
 from harness.results.metrics import COLD_SETUP, FINISH, MEMORY, WARM_SETUP
@@ -46,7 +47,7 @@ class _Known:
 
     def __init__(self, measurements: Sequence[Measurement], drawn: Sequence[Record]) -> None:
         drawn = drawn or [r for m in measurements for r in m.records]
-        self._noise, self._efficiencies = changes.noise(measurements, drawn), pooled(drawn)
+        self._noise, self._efficiencies = noise(measurements, drawn), pooled(drawn)
 
     def numbers(self, m: Measurement) -> list[str]:
         """Those of one measurement, as the headings have them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,13 +11,17 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness import paths
-from harness.errors import BenchError
+from harness.errors import BenchError, NotMeasuredError
+from harness.judging import calibration, verdicts
+from harness.judging.comparison import Compared
 from harness.judging.summary import summarise
-from harness.measuring import run, sweep
-from harness.output import console, counted, minutes
+from harness.measuring import calibrate, cells, compare, run, sweep
+from harness.measuring.rounds import arm, of_each_kind
+from harness.output import console, counted, errors, job_page, minutes
 from harness.paths import ROOT
 from harness.results import compatibility
 from harness.results.machines import machine_name
@@ -50,26 +55,25 @@ def run_command(
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
     chosen.sort(key=lambda s: s.date)
     machine, description = machine_name(), inside()
-    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
-    plan = {}
-    for stack in chosen:
-        done = {} if again else run.measured(machine, stack, description, warm)
-        plan[stack.tag] = [cell for cell in cells if cell not in done]
-    left = sum(map(len, plan.values()))
+    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    done = set() if again else run.measured(machine, chosen, description, warm)
+    left = [cell for cell in wanted if cell not in done]
     console.print(
-        f"{counted(len(chosen), 'release')} ({', '.join(plan)}) × {counted(len(cells), 'parameter set')} on {machine}: "
-        f"measured {len(chosen) * len(cells) - left}, left {left}."
+        f"{counted(len(chosen), 'release')} ({', '.join(s.tag for s in chosen)}) × "
+        f"{counted(len(wanted), 'parameter set')} on {machine}: measured {len(wanted) - len(left)}, left {len(left)}."
     )
     began, inside_trials = time.monotonic(), 0.0
     if left:
+        seconds = run.estimate_seconds(machine, dict.fromkeys(left, of_each_kind(warm)), len(chosen))
         console.print(
-            f"This will take about {minutes(run.estimate_seconds(machine, plan, warm))}. Ctrl-C loses at most the "
-            "trial in flight; the same command goes on from there.\n"
+            f"This will take about {minutes(seconds)}. Ctrl-C loses at most the trial in flight; the same command goes "
+            "on from there.\n"
         )
     try:
-        for stack in chosen:
-            if plan[stack.tag]:
-                inside_trials += run.run_stack(console, stack, plan[stack.tag], description, warm, gradients)
+        if left:
+            inside_trials = run.measure(console, machine, chosen, left, description, warm)
+        if gradients:
+            run.time_gradients(console, chosen, wanted, description)
     except KeyboardInterrupt:
         # Caught here, since typer would end without a word.
         print(
@@ -81,6 +85,12 @@ def run_command(
     if len(tags) > 1:
         console.rule("asv compare")
         run.show_asv("compare", "--machine", machine, tags[-2], tags[-1])
+        console.rule("Side by side")
+        console.print(
+            "asv's table compares medians and knows of no rounds: what it marks may be the machine. Believe these:"
+        )
+        sides = (run.archived(machine, stack, description) for stack in chosen[-2:])
+        verdicts.brief(console, Compared(*sides), tags[-2], tags[-1])
     console.rule("asv publish")
     published = run.show_asv("publish") == 0
     console.rule("Summary")
@@ -95,6 +105,133 @@ def run_command(
     if not published:
         raise BenchError("asv could not publish the site: what it said is above; the results are kept.")
     console.print("To browse the site: `.venv/bin/asv preview`, then open the address that it prints.")
+
+
+def compare_command(
+    old: Annotated[str, typer.Argument(help="A release such as v6.3.2.")],
+    new: Annotated[str, typer.Argument(help="The release that is judged against it.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
+    ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
+    all_sizes: Annotated[
+        bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
+    ] = False,
+    rounds: Annotated[int, typer.Option(min=2, help="Rounds of each kind, at most.")] = 32,
+    budget: Annotated[float | None, typer.Option(min=0, help="Minutes, at most; no limit if none.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and all else to stderr.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print it as Markdown, and all else to stderr.")
+    ] = False,
+) -> None:
+    """Measure two releases side by side until it is clear what is slower, faster or the same.
+
+    Exit status 0: nothing is slower; 1: something is slower, or newly broken; 2: it could not be measured.
+    """
+    progress = errors if as_json or as_markdown else console
+    try:
+        compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget)
+    except BenchError as error:
+        raise NotMeasuredError(str(error)) from error
+    except KeyboardInterrupt:
+        print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(verdicts.document(compared, old, new), indent=1))
+    elif as_markdown:
+        print(verdicts.markdown(compared, old, new))
+    else:
+        verdicts.show(console, compared, old, new)
+        console.print(verdicts.headline(compared, old, new))
+    job_page(verdicts.markdown(compared, old, new))
+    raise typer.Exit(compared.worse)
+
+
+def _compare(
+    progress: Console, old: str, new: str, models: list[str] | None, backends: list[str] | None, all_sizes: bool,
+    most: int, budget: float | None,
+) -> Compared:  # fmt: skip
+    """Run rounds until all is decided or the limits are reached, let asv have them, and return what they say."""
+    ensure_timeline()
+    stacks = locks.get_stack(old), locks.get_stack(new)
+    if stacks[0] == stacks[1]:
+        raise BenchError(f"{old} is one stack, not two: `bench calibrate {old}` measures it beside a copy of itself.")
+    machine, description = machine_name(), inside()
+    wanted = cells.cells(description, small=not all_sizes, models=models or cells.MODELS, backends=backends)
+    began = time.monotonic()
+    comparing = compare.Comparing(
+        tuple(map(arm, stacks)), machine, description, wanted,
+        tuple(run.archived(machine, stack, description) for stack in stacks),
+    )  # fmt: skip
+    looks = compare.looks(most)
+    least, longest = (run.estimate_seconds(machine, comparing.left(look), 2) for look in (looks[0], most))
+    limit = f", and is ended after {budget:g} min" if budget is not None else ""
+    progress.print(
+        f"{old} and {new} × {counted(len(wanted), 'parameter set')} on {machine}: this will take {minutes(least)} if "
+        f"{looks[0]} rounds decide all, {minutes(longest)} at most{limit}. Ctrl-C loses at most the trial in flight; "
+        "the same command goes on from there.\n"
+    )
+    deadline = None if budget is None else began + 60 * budget
+    for look in looks:
+        if not comparing.run(progress, look, deadline):
+            break
+    elapsed = time.monotonic() - began
+    compared = comparing.compared()
+    if not compared.pairs and not compared.differences:
+        raise BenchError(f"No parameter set was measured in both: {compared.why_nothing or 'the time was up'}.")
+    for stack in stacks:
+        run.take_in(progress, f"asv reads {stack.tag}", f"{stack.tag}^!", *run.asv_selection(wanted, description))
+    share = f", {100 * comparing.inside_trials / elapsed:.0f} % of it inside trials" if elapsed > 1 else ""
+    progress.print(f"\nMeasured for {minutes(elapsed)}{share}.")
+    for sentence in compare.what_more_would_show(compared, most):
+        progress.print(sentence)
+    return compared
+
+
+def calibrate_command(
+    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
+    ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Rounds, of warm trials.")] = 32,
+    cold: Annotated[int, typer.Option(min=1, help="Rounds of cold trials.")] = 8,
+    budget: Annotated[float | None, typer.Option(min=0, help="Minutes, at most; no limit if none.")] = None,
+    inject: Annotated[
+        list[str] | None,
+        typer.Option(help="Work in the copy, also several times: gradient=ELEMENTS or compilation=SECONDS."),
+    ] = None,
+) -> None:
+    """Measure a release beside a copy of itself: how often chance is called a difference, and how small a real one is
+    seen."""
+    ensure_timeline()
+    stack, machine, description = locks.get_stack(release), machine_name(), inside()
+    known = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend)
+    wanted = {cell: {"cold": cold, "warm": rounds} for cell in known}
+    injections = [calibrate.injection(text) for text in inject or ()]
+    seconds = (1 + len(injections)) * run.estimate_seconds(machine, wanted, 2)
+    console.print(
+        f"{release} beside {counted(1 + len(injections), 'copy').replace('copys', 'copies')} of itself × "
+        f"{counted(len(known), 'parameter set')} on {machine}: this will take about {minutes(seconds)}. Ctrl-C loses "
+        "at most the trial in flight; the same command goes on from there.\n"
+    )
+    deadline = None if budget is None else time.monotonic() + 60 * budget
+    try:
+        same = calibrate.run(console, machine, calibrate.arms(stack), wanted, description, deadline)
+        injected = {
+            i: calibrate.run(console, machine, calibrate.arms(stack, i), wanted, description, deadline)
+            for i in injections
+        }
+    except KeyboardInterrupt:
+        print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if not same.pairs:
+        raise NotMeasuredError(
+            f"Nothing of {release} could be measured twice: {same.why_nothing or 'the time was up'}."
+        )
+    path = calibrate.keep(machine, stack, same, injected, description)
+    calibration.show(console, calibration.read(path))
+    console.print(f"What was measured is in {path.relative_to(paths.RESULTS.parent)}.")
 
 
 def sweep_command(
@@ -123,17 +260,17 @@ def sweep_command(
     if not chosen:
         raise BenchError(" ".join(unknown))
     machine, description = machine_name(), inside()
-    cells = run.cells(description, small=True, models=model or sweep.MODELS, backends=backend)
+    wanted = cells.cells(description, small=True, models=model or sweep.MODELS, backends=backend)
     since = description["same_draws_since"]
-    plan = {stack.tag: [c for c in cells if again or not sweep.swept(machine, stack, c, since)] for stack in chosen}
+    plan = {stack.tag: [c for c in wanted if again or not sweep.swept(machine, stack, c, since)] for stack in chosen}
     left = sum(map(len, plan.values()))
-    sweep.check_records(but=(sweep.path_of(machine, tag, cell) for tag, wanted in plan.items() for cell in wanted))
+    sweep.check_records(but=(sweep.path_of(machine, tag, cell) for tag, its in plan.items() for cell in its))
     console.print(
-        f"{counted(len(chosen), 'release')} × {counted(len(cells), 'cell')} on {machine}: "
-        f"with an outcome {len(chosen) * len(cells) - left}, left {left}."
+        f"{counted(len(chosen), 'release')} × {counted(len(wanted), 'cell')} on {machine}: "
+        f"with an outcome {len(chosen) * len(wanted) - left}, left {left}."
     )
     if left:
-        seconds = sweep.estimate_seconds(machine, [c for wanted in plan.values() for c in wanted], jobs)
+        seconds = sweep.estimate_seconds(machine, [c for its in plan.values() for c in its], jobs)
         console.print(
             f"This will take about {minutes(seconds)}, {counted(jobs, 'trial')} at a time. Ctrl-C loses the trials in "
             "flight; the same command goes on from there.\n"
@@ -156,7 +293,7 @@ def sweep_command(
         raise BenchError(" ".join(unknown))
 
 
-def _sweep_stack(machine: str, stack: locks.Stack, wanted: list[run.Cell], description: dict, jobs: int) -> None:
+def _sweep_stack(machine: str, stack: locks.Stack, wanted: list[cells.Cell], description: dict, jobs: int) -> None:
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:

@@ -1,22 +1,17 @@
-"""The main job: measure releases by way of `asv run`, then compare, publish and summarise.
+"""Measuring for the results: rounds of trials, which asv then takes in.
 
-It plans what is left to measure, says what that will cost, lets asv do it one release at a time, and shows each
-trial as it ends. Measuring, saving and resuming are asv's and the plugin's; this module only drives them.
+It plans what is left to measure, says what that will cost, and shows each trial as it ends. `rounds` runs them; asv
+reads what they have left, by its benchmarks, saves its numbers, and its plugin keeps the records.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
@@ -24,8 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness import paths
 from harness.errors import BenchError
-from harness.measuring import parent
-from harness.measuring.unfinished import scratch, trials
+from harness.measuring import alone, parent, rounds
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import COLD, WARM, Trial
 from harness.output import printable
 from harness.paths import CACHE, ROOT
 from harness.results.asv_numbers import asv_numbers
@@ -33,172 +29,173 @@ from harness.results.records import Measurement, read_measurements
 from harness.stacks.locks import Stack, recorded_hashes
 
 LOG = CACHE / "run.log"
-# Those of the "Faster Sampling with JAX and Numba" notebook; the others are measured when they are asked for.
-MODELS = ("ppca", "discrete")
 # A trial of a small size on two cores, counting the unsupported ones, which take no time, and how it grows with n; for
 # a machine that has no records yet to tell better.
 _TYPICAL_TRIAL_SECONDS, _SMALL, _GROWTH = 11.0, 500, 0.5
 _OVERHEAD = 1.1
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One parameter set: what a measurement is of."""
+def asv_selection(wanted: Iterable[Cell], description: Mapping) -> list[str]:
+    """Arguments that make asv run these cells of every per-model benchmark.
 
-    model: str
-    n: int
-    backend: str
-
-
-def cells(
-    description: Mapping, small: bool, models: Iterable[str] = MODELS, backends: Iterable[str] | None = None
-) -> list[Cell]:
-    """The parameter sets of these models, at every size or the smallest only, and of these backends or all.
-
-    Raises BenchError for a model or a backend that does not exist.
-    """
-    known = description["models"]
-    models, backends = list(models), list(backends or description["backends"])
-    for what, names, existing in (("model", models, known), ("backend", backends, description["backends"])):
-        for name in names:
-            if name not in existing:
-                raise BenchError(f"There is no {what} {name!r}: choose one of {', '.join(existing)}.")
-    return [
-        Cell(model, n, backend)
-        for model in models
-        for n, backend in product(known[model]["sizes"][: 1 if small else None], description["backends"])
-        if backend in backends
-    ]
-
-
-def asv_selection(wanted: list[Cell], description: Mapping, gradients: bool = False) -> list[str]:
-    """Arguments that make asv run these cells of every per-model benchmark, and, if asked to, the gradients of their
-    models and the import.
-
-    Gradients are left out for discrete models: compiling them takes longer than what it tells about a compound step.
-    And a backend that cannot sample them says so to one benchmark: asv starts a process for each that it asks.
+    A backend that cannot sample a model says so to one benchmark: asv starts a process for each that it asks.
     """
     groups: dict[tuple[str, int, str], list[str]] = {}
     for cell in wanted:
         cannot = description["models"][cell.model]["discrete"] and cell.backend not in description["compound_step"]
         metrics = r"Sampling\.track_sampling" if cannot else ".*"
         groups.setdefault((cell.model, cell.n, metrics), []).append(re.escape(cell.backend))
-    patterns = [rf"^{model}\.{metrics}\('({'|'.join(names)})', {n}\)$" for (model, n, metrics), names in groups.items()]
-    if gradients:
-        continuous = {(model, n): None for model, n, _ in groups if not description["models"][model]["discrete"]}
-        patterns += [rf"^gradient\..*'{model}-{n}'\)$" for model, n in continuous]
-        patterns.append(r"^imports\.")
+    return _patterns(
+        rf"^{model}\.{metrics}\('({'|'.join(names)})', {n}\)$" for (model, n, metrics), names in groups.items()
+    )
+
+
+def gradient_selection(wanted: Iterable[Cell], description: Mapping) -> list[str]:
+    """Arguments that make asv time the gradients of these cells' models, and the import.
+
+    Discrete models are left out: compiling their gradients takes longer than what it tells about a compound step.
+    """
+    continuous = {(c.model, c.n): None for c in wanted if not description["models"][c.model]["discrete"]}
+    return _patterns([*(rf"^gradient\..*'{model}-{n}'\)$" for model, n in continuous), r"^imports\."])
+
+
+def _patterns(patterns: Iterable[str]) -> list[str]:
     return [argument for pattern in patterns for argument in ("--bench", pattern)]
 
 
-def measured(machine: str, stack: Stack, description: Mapping, warm: int) -> dict[Cell, Measurement]:
-    """The complete measurements of a stack by this protocol, by cell, whose numbers asv has as well."""
+def archived(machine: str, stack: Stack, description: Mapping) -> list[Measurement]:
+    """The measurements of a stack by this protocol that are in the results, of each parameter set the oldest first."""
     found, _ = read_measurements(paths.RESULTS / "records", machine, stack.tag)
-    saved = asv_numbers(paths.RESULTS / "asv" / machine, recorded_hashes()[stack.tag])
-    return {
-        Cell(m.model, m.n, m.backend): m
+    return [
+        m
         for m in found
-        if m.complete(warm)
-        and all(r.lock_sha256 == stack.sha256 and r.protocol == description["protocol"] for r in m.records)
-        and (m.outcome != "ok" or (m.model, m.n, m.backend) in saved)
-    }
+        if all(r.lock_sha256 == stack.sha256 and r.protocol == description["protocol"] for r in m.records)
+    ]
 
 
-def estimate_seconds(machine: str, plan: Mapping[str, list[Cell]], warm: int) -> float:
-    """What the plan will take: what each cell took before on this machine, in any release, else a typical trial.
+def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: int) -> set[Cell]:
+    """The cells that are wholly measured, in one sitting of all these stacks, and whose numbers asv has as well."""
+    sittings: list[set[tuple[Cell, str | None]]] = []
+    for stack in stacks:
+        saved = asv_numbers(paths.RESULTS / "asv" / machine, recorded_hashes()[stack.tag])
+        sittings.append(
+            {
+                (Cell(m.model, m.n, m.backend), r.round.block if r.round and len(stacks) > 1 else None)
+                for m in archived(machine, stack, description)
+                if m.complete(warm) and (m.outcome != "ok" or (m.model, m.n, m.backend) in saved)
+                for r in m.records
+                if r.round or len(stacks) == 1
+            }
+        )
+    return {cell for cell, _ in set.intersection(*sittings)}
+
+
+def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, str], float]:
+    """What a cold and a warm trial of each cell took before on this machine, in any release, else a typical trial.
 
     A cell that failed in one release may work in the next.
     """
-    took: dict[Cell, list[float]] = {}
-    failed: dict[Cell, list[float]] = {}
+    took: dict[tuple[Cell, str, bool], list[float]] = {}
     for folder in (paths.RESULTS / "records" / machine).glob("*/"):
         for m in read_measurements(paths.RESULTS / "records", machine, folder.name)[0]:
-            seconds = sum(r.trial_wall_seconds for r in m.records) / len(m.records)
-            known, trials = (took, 1 + warm) if m.outcome == "ok" else (failed, 1)
-            known.setdefault(Cell(m.model, m.n, m.backend), []).append(seconds * trials)
-
-    def seconds_of(cell: Cell) -> float:
-        before = took.get(cell) or failed.get(cell)
-        typical = _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
-        return median(before) if before else typical * (1 + warm)
-
-    return _OVERHEAD * sum(seconds_of(cell) for wanted in plan.values() for cell in wanted)
-
-
-def _asv(*arguments: str, **kwargs) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "asv", *arguments], cwd=ROOT, **kwargs)
+            for r in m.records:
+                key = (Cell(m.model, m.n, m.backend), r.kind, r.outcome == "ok")
+                took.setdefault(key, []).append(r.trial_wall_seconds)
+    return {
+        (cell, kind): median(
+            took.get((cell, kind, True))
+            or took.get((cell, kind, False))
+            or [_TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH]
+        )
+        for cell in cells
+        for kind in (COLD, WARM)
+    }
 
 
-def _ended_trials(tag: str, since: float, seen: set[Path]) -> Iterator[dict]:
-    for path in (p for folder in sorted(scratch(tag).glob("*/")) for p in trials(folder)):
-        if path in seen:
-            continue
-        try:
-            record = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        seen.add(path)
-        if not isinstance(record, dict) or not {"outcome", "settings", "kind"} <= set(record):
-            continue
-        record["kept"] = path.stat().st_mtime < since
-        yield record
+def estimate_seconds(machine: str, wanted: Mapping[Cell, Mapping[str, int]], arms: int) -> float:
+    """What these trials of each cell, by kind, will take, in as many arms."""
+    seconds = seconds_of_trials(machine, wanted)
+    one = sum(many * seconds[cell, kind] for cell, kinds in wanted.items() for kind, many in kinds.items())
+    return _OVERHEAD * arms * one
 
 
-def _describe(tag: str, record: Mapping) -> str:
-    settings = record["settings"]
-    name = f"{tag} {settings['model']} n={settings['n']} {settings['backend']} {record['kind']}"
-    if record["outcome"] != "ok":
-        return printable(f"{name}: {record['outcome']}: {record['reason']}")
-    clocks = record["clocks"]
-    kept = " (kept from the interrupted run)" if record["kept"] else ""
-    return f"{name}: setup {clocks['setup_wall_seconds']:.1f} s, sampling {clocks['sampling_wall_seconds']:.2f} s{kept}"
+def _describe(trial: Trial) -> str:
+    record = trial.record
+    name = f"{trial.arm.name} {trial.cell} {record.kind}"
+    if record.outcome != "ok":
+        return printable(f"{name}: {record.outcome}: {record.reason}")
+    clocks = record.clocks
+    return f"{name}: setup {clocks.setup_wall_seconds:.1f} s, sampling {clocks.sampling_wall_seconds:.2f} s"
 
 
-def run_stack(
-    console: Console, stack: Stack, wanted: list[Cell], description: Mapping, warm: int, gradients: bool = False
-) -> float:
-    """Let asv measure the cells of one stack, and gradients if asked to; returns the seconds spent inside its trials.
-
-    Raises BenchError when asv stops before it has measured; a benchmark that fails is a result. KeyboardInterrupt
-    ends asv and its trial first; when this process is killed, they end by themselves. To be called by the main thread.
-    """
-    began, seen, inside_trials, ended = time.time(), set(), 0.0, 0
-    LOG.parent.mkdir(parents=True, exist_ok=True)
+def follow(console: Console, trials: Iterator[Trial], total: int, title: str) -> Iterator[Trial]:
+    """The trials, each shown as it ends, above a bar. Others are kept from measuring meanwhile."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     )  # fmt: skip
-    with LOG.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(stack.tag, total=len(wanted) * (1 + warm))
+    lock = alone.take()
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            for trial in trials:
+                if trial.record.outcome != "unsupported":
+                    progress.console.print(_describe(trial), highlight=False, soft_wrap=True)
+                progress.advance(task)
+                yield trial
+    finally:
+        lock.release()
+
+
+def measure(
+    console: Console, machine: str, stacks: Sequence[Stack], wanted: Sequence[Cell], description: Mapping, warm: int
+) -> float:
+    """Rounds of these stacks, and what asv makes of them; returns the seconds spent inside trials.
+
+    KeyboardInterrupt ends the trial first; what was measured is there for the next call.
+    """
+    side_by_side = rounds.Rounds([rounds.arm(stack) for stack in stacks], machine, description)
+    each = rounds.of_each_kind(warm)
+    trials = side_by_side.run(dict.fromkeys(wanted, each), alone=warm)
+    title = " | ".join(stack.tag for stack in stacks)
+    total = len(wanted) * len(stacks) * sum(each.values())
+    inside = sum(trial.record.trial_wall_seconds for trial in follow(console, trials, total, title))
+    for stack in stacks:
+        take_in(console, f"asv reads {stack.tag}", f"{stack.tag}^!", *asv_selection(wanted, description))
+    return inside
+
+
+def time_gradients(console: Console, stacks: Sequence[Stack], wanted: Iterable[Cell], description: Mapping) -> None:
+    """Let asv time one gradient of each model, and the import; where there are several stacks, in turns."""
+    hashes = CACHE / "in-turns"
+    hashes.write_text("".join(f"{recorded_hashes()[stack.tag]}\n" for stack in stacks))
+    selection = gradient_selection(wanted, description)
+    take_in(console, "asv times gradients and imports", f"HASHFILE:{hashes}", "--interleave-rounds", *selection)
+
+
+def take_in(console: Console, doing: str, *arguments: str) -> None:
+    """Let asv run benchmarks: those of trials read what was measured, and measure nothing themselves.
+
+    Raises BenchError when asv stops before it has ended; a benchmark that fails is a result. KeyboardInterrupt ends asv
+    first; when this process is killed, it ends by itself. To be called by the main thread.
+    """
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("wb") as log, console.status(doing):
         child = _asv(
-            "run", "--record-samples", f"{stack.tag}^!", *asv_selection(wanted, description, gradients),
+            "run", "--record-samples", *arguments,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, **parent.told(), "BENCH_WARM_TRIALS": str(warm)}, start_new_session=True,
+            # As many warm trials as there are.
+            env={**os.environ, **parent.told(), "BENCH_WARM_TRIALS": "0"}, start_new_session=True,
         )  # fmt: skip
         try:
-            running = True
-            while running:
-                try:
-                    child.wait(0.5)
-                    running = False
-                except subprocess.TimeoutExpired:
-                    pass
-                for record in _ended_trials(stack.tag, began, seen):
-                    if record["outcome"] != "unsupported":
-                        progress.console.print(_describe(stack.tag, record), highlight=False, soft_wrap=True)
-                    if not record["kept"]:
-                        inside_trials += record.get("trial_wall_seconds", 0.0)
-                    # A measurement that ends early leaves its other trials out; after a wrong answer one more comes.
-                    ended += {"ok": 1, "invalid": 0}.get(record["outcome"], 1 + warm)
-                    progress.update(task, completed=ended)
+            child.wait()
         except BaseException:
             _end(child)
             raise
     if child.returncode not in (0, 2):
         raise BenchError(
-            f"asv stopped before {stack.tag} was measured: {why_it_stopped(LOG.read_text(errors='replace'))} "
+            f"asv stopped before it had taken in what was measured: {why_it_stopped(LOG.read_text(errors='replace'))} "
             f"(All it said is in {LOG.relative_to(ROOT)}.)"
         )
-    return inside_trials
 
 
 def why_it_stopped(log: str) -> str:
@@ -208,8 +205,12 @@ def why_it_stopped(log: str) -> str:
     return (errors or lines or ["it said nothing"])[-1]
 
 
+def _asv(*arguments: str, **kwargs) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "asv", *arguments], cwd=ROOT, **kwargs)
+
+
 def _end(child: subprocess.Popen) -> None:
-    """Interrupt asv as Ctrl-C would, so that it ends its benchmark, which ends its trial."""
+    """Interrupt asv as Ctrl-C would, so that it ends its benchmark."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, signum)

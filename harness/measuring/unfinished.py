@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.paths import CACHE
-from harness.results.records import write_records
+from harness.results.records import file_name, write_document
 
 UNFINISHED = CACHE / "unfinished"
 
@@ -26,7 +26,11 @@ def scratch(tag: str) -> Path:
 
 def trials(folder: Path) -> list[Path]:
     """The record files of one parameter set, cold before warm."""
-    return sorted(folder.glob("cold.json")) + sorted(folder.glob("warm-*.json"))
+    kinds = ("cold", "warm")
+    found = [
+        (kind, path.stem.removeprefix(f"{kind}-"), path) for kind in kinds for path in folder.glob(f"{kind}-*.json")
+    ]
+    return [path for *_, path in sorted((kind, int(n), path) for kind, n, path in found if n.isdecimal())]
 
 
 def archive(tag: str, run: str, records: Path, machine: str) -> list[Path]:
@@ -39,10 +43,10 @@ def archive(tag: str, run: str, records: Path, machine: str) -> list[Path]:
         mark = folder / "run"
         if not mark.is_file() or mark.read_text() != run:
             continue
-        target = records / machine / tag / f"{folder.name}.json"
         measured = [json.loads(path.read_text()) for path in trials(folder)]
+        target = records / machine / tag / file_name(measured[0])
         try:
-            write_records(target, measured)
+            write_document(target, measured)
         except OSError as error:
             raise BenchError(
                 f"{target} cannot be written ({error.strerror}): the records stay in {folder}; "

@@ -15,18 +15,18 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Protocol
 
 from harness.errors import BenchError
-from harness.judging import changes
+from harness.judging import changes, verdicts
 from harness.judging.changes import Change, Step, Turn
+from harness.judging.comparison import MARGIN, Comparison
 from harness.nightly.github import Api
 from harness.output import quoted
-from harness.results.store import MachineResults
+from harness.results.store import Key, MachineResults
 from harness.stacks import locks
 from harness.stacks.locks import Stack
 
@@ -162,10 +162,9 @@ def findings(machines: Sequence[MachineResults], site: str | None = None) -> lis
     """What recent releases have that the ones before had not, and what is still so.
 
     The newest release in which a parameter set was measured decides whether its backend is still broken, whichever
-    machine measured it; that it works again is told until a later one was measured. Of numbers the newest measurement
-    on the same machine that can be compared decides: a slower release stays a finding until a later one is as fast as
-    before. What is older than half a year is told no longer. `site` is the address of the published pages; without it
-    there are no links.
+    machine measured it; that it works again is told until a later one was measured. Of numbers the rounds of later
+    releases decide: a slower release stays a finding until they have made up for it. What is older than half a year is
+    told no longer. `site` is the address of the published pages; without it there are no links.
     """
     since = machines[0].stacks[-1].date - RECENT
     found = []
@@ -214,30 +213,44 @@ def _is_still_turned(machines: Sequence[MachineResults], new: str, turn: Turn) -
 
 
 def _grown(content: MachineResults, step: Step, site: str | None) -> list[Finding]:
-    """The numbers that a release made larger, and the counters that it made others."""
-    slower: dict[tuple, list[Change]] = {}
-    counters: dict[tuple, list[Change]] = {}
+    """The numbers that a release made larger, and the graphs that it made much larger."""
+    slower: dict[Key, list[Comparison]] = {}
+    counters: dict[tuple[str, int], list[Change]] = {}
     # One finding for what has one cause, most likely: all numbers of a backend, all counters of a model.
-    for c in filter(partial(_is_still_so, content), step.slower):
-        slower.setdefault((c.new.model, c.new.n, c.new.backend), []).append(c)
-    for c in filter(partial(_is_still_so, content), step.counters):
-        counters.setdefault((c.new.model, c.new.n), []).append(c)
-    return [_slower(content, step, *key, found, site) for key, found in slower.items()] + [
+    for comparison in step.slower:
+        if _is_still_slower(content, step, comparison):
+            slower.setdefault(comparison.key, []).append(comparison)
+    for c in step.counters:
+        if c.matters and _is_still_larger(content, c):
+            counters.setdefault((c.new.model, c.new.n), []).append(c)
+    return [_slower(content, step, key, found, site) for key, found in slower.items()] + [
         _counted(content, step, *key, found, site) for key, found in counters.items()
     ]
 
 
-def _is_still_so(content: MachineResults, change: Change) -> bool:
-    """Whether the newest measurement that can be compared with the one before the change is not as good as that.
+def _is_still_slower(content: MachineResults, step: Step, comparison: Comparison) -> bool:
+    """Whether it is by more than anybody would overlook, after what the rounds of later releases say.
 
-    One that cannot be, of another processor or of a machine that changed speed, says nothing: an issue that it closed
-    would be opened again by the next.
+    Of a release that was not measured beside the one before, nothing is known: an issue that it closed would be opened
+    again by the next.
     """
+    steps = changes.steps_of(content)
+    since = [step, *steps[: steps.index(step)]]
+    same = [
+        c
+        for s in since
+        for c in s.comparisons
+        if (c.key, c.quantity.name) == (comparison.key, comparison.quantity.name)
+    ]
+    return sum(c.judged.estimate.mean for c in same) > math.log(1 + MARGIN)
+
+
+def _is_still_larger(content: MachineResults, change: Change) -> bool:
+    """Whether the newest measurement has not a graph as small as before."""
     key = (change.new.model, change.new.n, change.new.backend)
-    measured = (content.cells[tag][key] for tag in reversed(content.tags) if key in content.cells[tag])
-    newest = next(m for m in measured if m is change.new or changes.comparable(change.metric, change.old, m))
-    after = median(change.metric.samples(newest))
-    return after != change.before if change.metric.exact else after >= changes.SMALLEST * change.before
+    newest = next(content.cells[tag][key] for tag in reversed(content.tags) if key in content.cells[tag])
+    values = change.metric.samples(newest)
+    return not values or median(values) >= changes.MATTERS * change.before
 
 
 def not_installed(known: Sequence[Stack], imports: Mapping[str, Mapping[str, str]]) -> list[Finding]:
@@ -295,39 +308,38 @@ def _turned(content: MachineResults, old: str | None, new: str, turn: Turn, site
     )
 
 
-def _slower(
-    content: MachineResults, step: Step, model: str, n: int, backend: str, found: Sequence[Change], site: str | None
-) -> Finding:
+def _slower(content: MachineResults, step: Step, key: Key, found: Sequence[Comparison], site: str | None) -> Finding:
     """The numbers of a backend that grew, the largest ratio first."""
-    worst, lines = found[0], []
+    (model, n, backend), worst, lines = key, found[0], []
     for c in found:
-        old, new = (c.metric.samples(m) for m in (c.old, c.new))
-        low, high = (a / b if b else math.inf for a, b in ((min(new), max(old)), (max(new), min(old))))
+        low, high = c.judged.estimate.interval()
+        told = verdicts.made_of(step.compared, c)
         lines.append(
-            f"- {c.metric.title}: {c.before:.3g} → {c.after:.3g} {c.metric.unit}, a ratio of {c.ratio:.2f}; from "
-            f"sample to sample it is {low:.2f} to {high:.2f} ({len(old)} and {len(new)} trials)"
+            f"- {c.quantity.title}: a ratio of {c.judged.estimate.ratio:.3f}, {low:.3f} to {high:.3f} (95 %), in "
+            f"{c.rounds} rounds{f': {told}' if told else ''}"
         )
     listed = "\n".join(lines)
     return Finding(
         f"slower {content.machine} {model} {n} {backend} {step.new}",
-        f"{backend} on {model} (n={n}): {worst.metric.title.lower()} ×{worst.ratio:.2f} in {_release(step.new)}",
-        f"It takes more, beyond what noise explains:\n\n{listed}\n\n{_about(content, step.old, step.new, site)}",
+        f"{backend} on {model} (n={n}): {worst.quantity.title.lower()} ×{worst.judged.estimate.ratio:.2f} in "
+        f"{_release(step.new)}",
+        f"Measured side by side with {_release(step.old)}, it takes more:\n\n{listed}\n\n"
+        f"{_about(content, step.old, step.new, site)}",
     )
 
 
 def _counted(
     content: MachineResults, step: Step, model: str, n: int, found: Sequence[Change], site: str | None
 ) -> Finding:
-    """The counters of a model that are other numbers; on another machine they are the same finding."""
+    """The graphs of a model that are much larger; on another machine they are the same finding."""
     lines = "\n".join(
         f"- {c.new.backend}, {c.metric.title.lower()}: {c.before:,.0f} → {c.after:,.0f}" for c in found[:_MOST_LISTED]
     )
     more = f"\n- … and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     return Finding(
         f"counters {model} {n} {step.new}",
-        f"Exact counters of {model} (n={n}) differ in {_release(step.new)}",
-        f"Another graph, another algorithm, or other rounding on the way:\n\n{lines}{more}\n\n"
-        f"{_about(content, step.old, step.new, site)}",
+        f"The graph of {model} (n={n}) is larger in {_release(step.new)}",
+        f"By a tenth or more:\n\n{lines}{more}\n\n{_about(content, step.old, step.new, site)}",
     )
 
 

@@ -17,11 +17,12 @@ import typer
 
 from harness import paths
 from harness.errors import BenchError
-from harness.measuring import run
+from harness.measuring import cells, rounds, run
+from harness.measuring.cells import Cell
 from harness.nightly import alerts, candidate, report
 from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
-from harness.output import console, job_page, printable, quoted
+from harness.output import console, job_page, minutes, printable, quoted
 from harness.paths import ROOT
 from harness.results import store
 from harness.results.collecting import Collected, Shard, Task
@@ -108,8 +109,8 @@ def plan(
     named = {stack.tag: stack for stack in map(locks.get_stack, release or [])}
     chosen = list(named.values()) or locks.load_stacks()
     description = inside()
-    cells = run.cells(description, small=True, models=model or run.MODELS, backends=backend)
-    found = json.dumps(left(chosen, machine_name(), cells, description, warm)[:most])
+    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend)
+    found = json.dumps(left(chosen, machine_name(), wanted, description, warm)[:most])
     print(found)
     output("stacks", found)
     if to:
@@ -117,21 +118,27 @@ def plan(
         to.write_text(found + "\n")
 
 
-def left(
-    chosen: Sequence[Stack], machine: str, cells: Sequence[run.Cell], description: Mapping, warm: int
-) -> list[str]:
-    """The tags of stacks of which some of these parameter sets are not measured on a machine, newest first.
+def left(chosen: Sequence[Stack], machine: str, wanted: Sequence[Cell], description: Mapping, warm: int) -> list[str]:
+    """The tags of stacks of which some of these parameter sets are not measured on a machine, beside the stack before,
+    newest first.
 
     One that cannot be installed has nothing left: it was tried when it was locked.
     """
-    imports = locks.recorded_imports()
-    newest_first = sorted(chosen, key=lambda s: s.date, reverse=True)
     return [
         stack.tag
-        for stack in newest_first
-        if "install" not in imports.get(stack.tag, {})
-        and not set(cells) <= run.measured(machine, stack, description, warm).keys()
+        for stack in sorted(chosen, key=lambda s: s.date, reverse=True)
+        if _installs(stack) and not set(wanted) <= run.measured(machine, side_by_side(stack), description, warm)
     ]
+
+
+def side_by_side(stack: Stack) -> list[Stack]:
+    """The stacks that are measured in the same rounds as this one: the one before it that can be installed, and it."""
+    before = [s for s in locks.load_stacks() if s.date < stack.date and _installs(s)]
+    return [*sorted(before, key=lambda s: s.date)[-1:], stack]
+
+
+def _installs(stack: Stack) -> bool:
+    return "install" not in locks.recorded_imports().get(stack.tag, {})
 
 
 @app.command()
@@ -142,21 +149,22 @@ def measure(
     backend: Backends = None,
     warm: Warm = 2,
 ) -> None:
-    """Measure what is left of a release, and copy all that this machine has of it: a shard's work.
+    """Measure what is left of a release, side by side with the one before it, and copy all that this machine has of
+    both: a shard's work.
 
     One model after the other, each kept and handed on when it is done.
     """
     ensure_timeline()
-    stack, machine, description = locks.get_stack(release), machine_name(), inside()
-    cells = run.cells(description, small=True, models=model or run.MODELS, backends=backend)
-    done = run.measured(machine, stack, description, warm)
+    stacks, machine, description = side_by_side(locks.get_stack(release)), machine_name(), inside()
+    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend)
+    done = run.measured(machine, stacks, description, warm)
     export(release, to)
     try:
-        for name, wanted in groupby((c for c in cells if c not in done), key=lambda c: c.model):
-            plan = {stack.tag: list(wanted)}
-            minutes = run.estimate_seconds(machine, plan, warm) / 60
-            _say(f"{stack.tag} {name}: {len(plan[stack.tag])} parameter sets, about {minutes:.0f} min.")
-            run.run_stack(console, stack, plan[stack.tag], description, warm)
+        for name, group in groupby((c for c in wanted if c not in done), key=lambda c: c.model):
+            its = list(group)
+            seconds = run.estimate_seconds(machine, dict.fromkeys(its, rounds.of_each_kind(warm)), len(stacks))
+            _say(f"{' | '.join(s.tag for s in stacks)} {name}: {len(its)} parameter sets, about {minutes(seconds)}.")
+            run.measure(console, machine, stacks, its, description, warm)
             # Now, and not at the end: a runner that dies takes with it what it has not handed on.
             export(release, to)
     except KeyboardInterrupt:
@@ -169,21 +177,19 @@ def export(
     release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
     to: Annotated[Path, typer.Argument(help="The folder to write to.")],
 ) -> None:
-    """Copy what this machine has measured of a release: what a shard hands on, and nothing else."""
-    stack, machine = locks.get_stack(release), machine_name()
-    commit = locks.recorded_hashes()[stack.tag]
-    results = paths.RESULTS
-    files = [
-        *sorted((results / "records" / machine / stack.tag).glob("*.json")),
-        *sorted((results / "asv" / machine).glob(f"{commit[:8]}-*.json")),
-        results / "asv" / machine / "machine.json",
-    ]
+    """Copy what this machine has measured of a release and of the one before it: what a shard hands on."""
+    stacks, machine, results = side_by_side(locks.get_stack(release)), machine_name(), paths.RESULTS
+    files = [results / "asv" / machine / "machine.json"]
+    for stack in stacks:
+        commit = locks.recorded_hashes()[stack.tag]
+        files += sorted((results / "records" / machine / stack.tag).glob("*.json"))
+        files += sorted((results / "asv" / machine).glob(f"{commit[:8]}-*.json"))
     files = [path for path in files if path.is_file()]
     for path in files:
         target = to / path.relative_to(results)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    _say(f"{len(files)} files of {stack.tag} on {machine} are in {to}.")
+    _say(f"{len(files)} files of {' and '.join(s.tag for s in stacks)} on {machine} are in {to}.")
 
 
 @app.command("collect")
@@ -210,10 +216,11 @@ def collect_command(
         _say(f"There is no folder {below}: no shard has come.")
     stacks = {stack.tag: stack for stack in (map(locks.get_stack, release) if release else locks.load_stacks())}
     description = inside()
-    cells = run.cells(description, small=not all_sizes, models=model or run.MODELS, backends=backend)
-    planned = frozenset((c.model, c.n, c.backend) for c in cells)
+    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    planned = frozenset((c.model, c.n, c.backend) for c in wanted)
     # One more where an answer was wrong, and another seed decided.
-    task = Task(machine_name(), stacks, planned, description["protocol"], trials=2 + warm)
+    trials = 1 + sum(rounds.of_each_kind(warm).values())
+    task = Task(machine_name(), stacks, planned, description["protocol"], trials=trials)
     shards, strange = _shards(below, task) if below else ([], [])
     shards += [Shard(folder, task) for folder in folders or []]
     found = Collected()
@@ -251,7 +258,8 @@ def _shards(below: Path, task: Task) -> tuple[list[Shard], list[str]]:
             continue
         for path in sorted(place.iterdir()):
             if path.name == tag:
-                shards.append(Shard(path, replace(task, stacks={tag: task.stacks[tag]})))
+                beside = {stack.tag: stack for stack in side_by_side(task.stacks[tag])}
+                shards.append(Shard(path, replace(task, stacks=beside)))
             else:
                 strange.append(f"{_shown(path)} in {place.name} is not its stack")
     return shards, strange

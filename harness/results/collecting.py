@@ -21,7 +21,7 @@ from harness.results import asv_files
 from harness.results.asv_numbers import asv_numbers
 from harness.results.fields import NAME
 from harness.results.metrics import COLD_SETUP, OF_ASV
-from harness.results.records import Record, read_records, why_not, write_records
+from harness.results.records import Measurement, Record, read_records, why_not, write_document
 from harness.stacks.locks import Stack, recorded_hashes
 
 LARGEST_FILE = 5_000_000
@@ -29,7 +29,7 @@ LARGEST_FILE = 5_000_000
 LARGEST_SHARD, MOST_FILES = 10_000_000, 500
 LARGEST_RUN = 200_000_000
 
-_RECORD = re.compile(rf"records/({NAME})/(v[\w.+-]+)/({NAME})-(\d{{1,12}})-({NAME})\.json", re.ASCII)
+_RECORD = re.compile(rf"records/({NAME})/(v[\w.+-]+)/({NAME})-(\d{{1,12}})-({NAME})\.\d{{8}}T\d{{6}}\.json", re.ASCII)
 _ASV = re.compile(rf"asv/({NAME})/([0-9a-f]{{8}})-stack-py3\.12\.json", re.ASCII)
 _MACHINE = re.compile(rf"asv/({NAME})/machine\.json", re.ASCII)
 _BENCHMARKS = "asv/benchmarks.json"
@@ -241,8 +241,7 @@ class _Taking:
         if identical:
             self._know(tag, cell, records, numbers.get(tag))
             return
-        settings = records[0].settings
-        if (settings.model, str(settings.n), settings.backend) != (model, n, backend):
+        if target.name != Measurement(tag, *cell, records).file:
             raise ValueError("it holds something else than its name says")
         stack = task.stacks[tag]
         if any(r.lock_sha256 != stack.sha256 for r in records):
@@ -254,7 +253,7 @@ class _Taking:
             return
         if len(json.dumps(documents, indent=1)) > LARGEST_FILE:
             raise ValueError(f"it is larger than {LARGEST_FILE // 10**6} MB when it is written")
-        write_records(target, documents)
+        write_document(target, documents)
         self.fresh.add((tag, cell))
         if not good:
             self.bad.add((tag, cell))

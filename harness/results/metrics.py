@@ -34,15 +34,18 @@ class Metric:
         """Whether it is time: it differs from machine to machine, and with what else a machine does."""
         return self.unit in ("s", "µs")
 
-    def samples(self, measurement: Measurement) -> list[float]:
-        """The number, of each `ok` trial of its kind; of the cold ones where there are no others, if that will do.
+    def trials(self, measurement: Measurement) -> list[Record]:
+        """The `ok` trials that tell it: those of its kind; cold ones where there are no others, if that will do.
 
         A trial during which the machine changed speed counts only where there is no other.
         """
         ok = [r for r in measurement.records if r.outcome == "ok"]
         trials = [r for r in ok if r.kind == self.kind] or (ok if self.or_cold else [])
-        trials = [r for r in trials if not contaminated(r)] or trials
-        return [value for r in trials if (value := self.of(r)) is not None]
+        return [r for r in trials if not contaminated(r)] or trials
+
+    def samples(self, measurement: Measurement) -> list[float]:
+        """The number, of each trial that tells it."""
+        return [value for r in self.trials(measurement) if (value := self.of(r)) is not None]
 
 
 def contaminated(record: Record) -> bool:
@@ -97,8 +100,8 @@ GRADIENT_COUNT = Metric(
 )
 TOTAL = Metric("total", "The whole trial", "s", "Sampling.track_total", _clock("total"), kind="warm")
 
-HISTORY = (TIME_TO_ANSWER, COLD_SETUP, WARM_SETUP, SAMPLING, GRADIENT, GRADIENTS, FINISH, MEMORY)
+HISTORY = (TIME_TO_ANSWER, TOTAL, COLD_SETUP, WARM_SETUP, SAMPLING, GRADIENT, GRADIENTS, FINISH, MEMORY)
 COUNTERS = (NODES, REWRITES, GRADIENT_COUNT)
 METRICS = (*HISTORY, *COUNTERS)
 # What asv's benchmarks of a model report.
-OF_ASV = tuple(metric for metric in (*METRICS, TOTAL) if metric.benchmark)
+OF_ASV = tuple(metric for metric in METRICS if metric.benchmark)

@@ -45,6 +45,7 @@ class Clocks(Document):
     import_cpu_seconds: NotNegative | None = None
     build_wall_seconds: NotNegative | None = None
     build_cpu_seconds: NotNegative | None = None
+    before_window_cpu_seconds: NotNegative | None = None
     window_cpu_seconds: NotNegative | None = None
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ that cannot be read is reported by name. It must not import `sampling`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from harness.errors import BenchError
 from harness.output import printable
-from harness.results.fields import Count, NotNegative, Outcome, Seconds, Text, same
+from harness.results.fields import Count, Name, NotNegative, Outcome, Seconds, Text, same
 from harness.results.parts import (
     Clocks,
     Control,
@@ -34,6 +35,18 @@ _PROTOCOL_OF_SCHEMA_2 = 5
 _FEWEST_DRAWS = 1e-6
 EFFECTIVE_DRAWS = 1000
 """Of the hardest estimand: with as many, an answer is trusted."""
+
+
+class Round(Document):
+    """Which round a trial was part of: trials of one number and block, of several stacks, were run side by side.
+
+    `block` names a sitting on one machine, `position` who was first of the `stacks`.
+    """
+
+    block: Name
+    number: Count
+    position: Count
+    stacks: Annotated[list[Text], Field(min_length=1, max_length=100, fail_fast=True)]
 
 
 class Record(Document):
@@ -64,6 +77,7 @@ class Record(Document):
     resolved: Resolved | None = None
     diagnostics: Annotated[dict[Text, Diagnostics], Field(max_length=1000)] | None = None
     control: Control | None = None
+    round: Round | None = None
     graph: Graph | None = None
     provenance: Provenance | None = None
 
@@ -134,13 +148,18 @@ def to_be_confirmed(records: Sequence[Record]) -> bool:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The records of one parameter set on one stack: the cold trial, then the warm ones."""
+    """The records of one parameter set on one stack: the cold trials, then the warm ones."""
 
     tag: str
     model: str
     n: int
     backend: str
     records: tuple[Record, ...]
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it is kept in."""
+        return file_name(self.records[0].model_dump(include={"settings", "started"}))
 
     @property
     def outcome(self) -> str:
@@ -183,9 +202,9 @@ class Measurement:
 
 def _check_together(records: tuple[Record, ...]) -> None:
     """Raise ValueError unless these are trials of one measurement."""
-    alike = [r.settings.model_copy(update={"seed": None}) for r in records]
+    alike = {(r.kind, r.settings.model_copy(update={"seed": None})) for r in records}
     shorter = {"tune": None, "draws": None}
-    if len(set(alike[1:])) > 1 or len({s.model_copy(update=shorter) for s in alike}) > 1:
+    if len(alike) > len({r.kind for r in records}) or len({s.model_copy(update=shorter) for _, s in alike}) > 1:
         raise ValueError(
             "the trials of a measurement have the same settings, but for the seed and a cold trial's length"
         )
@@ -195,32 +214,45 @@ def _check_together(records: tuple[Record, ...]) -> None:
         raise ValueError("each trial of a measurement has a seed of its own")
 
 
+def read_trial(path: Path) -> Record | None:
+    """The record of one trial, as the trial itself wrote it; None where there is none that can be read."""
+    try:
+        return _records([json.loads(path.read_text())])[0]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
 # The first that is wrong tells: of a million that are wrong, all would be kept to be told.
 _RECORDS = TypeAdapter(Annotated[list[Record], Field(fail_fast=True)])
 
 
+def _records(documents: list, only_known: bool = False) -> tuple[Record, ...]:
+    """Trials' documents, read strictly."""
+    for document in documents:
+        if isinstance(document, dict) and document.get("schema", 1) not in (1, 2):
+            raise ValueError(f"schema {document['schema']!r} is not known to this version")
+        document["schema_version"] = document.pop("schema", None)
+        if document["schema_version"] == 1:
+            # Its clocks have other meanings: of such a trial, the answer and the counts are what is left.
+            document.pop("clocks", None)
+            (document.get("counters") or {}).pop("compilations", None)
+    return tuple(_RECORDS.validate_python(documents, extra="forbid" if only_known else None))
+
+
 def read_records(path: Path, measurement: bool = True, only_known: bool = False) -> tuple[Record, ...]:
-    """The records in a file; those of a measurement are a cold one and warm ones.
+    """The records in a file; those of a measurement are cold ones and then warm ones.
 
     A field that is not known is left out, or, with `only_known`, damage.
 
     Raises BenchError, in one sentence with the next step, when the file is truncated or is not what a trial wrote.
     """
     try:
-        documents = json.loads(path.read_text())
-        for document in documents:
-            if isinstance(document, dict) and document.get("schema", 1) not in (1, 2):
-                raise ValueError(f"schema {document['schema']!r} is not known to this version")
-            document["schema_version"] = document.pop("schema", None)
-            if document["schema_version"] == 1:
-                # Its clocks have other meanings: of such a trial, the answer and the counts are what is left.
-                document.pop("clocks", None)
-                (document.get("counters") or {}).pop("compilations", None)
-        records = tuple(_RECORDS.validate_python(documents, extra="forbid" if only_known else None))
+        records = _records(json.loads(path.read_text()), only_known)
         if not records:
             raise ValueError("there is none in it")
-        if measurement and [r.kind for r in records] != ["cold", *["warm"] * (len(records) - 1)]:
-            raise ValueError("a measurement is a cold trial and warm ones")
+        kinds = [r.kind for r in records]
+        if measurement and (kinds[0] != "cold" or kinds != sorted(kinds)):
+            raise ValueError("a measurement is of cold trials and then warm ones")
         if measurement:
             _check_together(records)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -239,16 +271,23 @@ def first_problem(error: ValidationError) -> str:
     return printable(f"{where[:100]}: {problem['msg'][:200]}" if where else problem["msg"][:200])
 
 
-def write_records(path: Path, documents: Sequence[Mapping]) -> None:
-    """Write records as they are, wholly or not at all. Raises OSError when the disk or the folder does not let it."""
+def write_document(path: Path, document: object) -> None:
+    """Write JSON, wholly or not at all. Raises OSError when the disk or the folder does not let it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(documents, indent=1) + "\n")
+    part.write_text(json.dumps(document, indent=1) + "\n")
     part.replace(path)
 
 
+def file_name(first: Mapping) -> str:
+    """Of a measurement whose first record this is: what was measured, and when that began, to the second (UTC)."""
+    s, began = first["settings"], re.sub(r"\.\d+|\+.*|\D", "", first["started"].replace("T", ""))
+    return f"{s['model']}-{s['n']}-{s['backend']}.{began[:8]}T{began[8:]}.json"
+
+
 def read_measurements(records: Path, machine: str, tag: str) -> tuple[list[Measurement], list[str]]:
-    """All measurements of a stack on a machine, and a sentence for each file that cannot be read."""
+    """All measurements of a stack on a machine, of each parameter set the oldest first, and a sentence for each file
+    that cannot be read."""
     found, damaged = [], []
     for path in sorted((records / machine / tag).glob("*.json")):
         try:
@@ -256,9 +295,10 @@ def read_measurements(records: Path, machine: str, tag: str) -> tuple[list[Measu
         except BenchError as error:
             damaged.append(str(error))
             continue
-        settings = trials[0].settings
-        if path.stem != f"{settings.model}-{settings.n}-{settings.backend}":
-            damaged.append(f"{path} is not named for what it holds: rename it, or delete it.")
-            continue
-        found.append(Measurement(tag, settings.model, settings.n, settings.backend, trials))
+        s = trials[0].settings
+        measurement = Measurement(tag, s.model, s.n, s.backend, trials)
+        if path.name == measurement.file:
+            found.append(measurement)
+        else:
+            damaged.append(f"{path} is not named for what it holds: call it {measurement.file}, or delete it.")
     return found, damaged

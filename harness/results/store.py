@@ -56,8 +56,11 @@ class MachineResults:
     stacks: Sequence[Stack]
     backends: Sequence[str]
     cells: Mapping[str, Mapping[Key, Measurement]]
+    """The newest measurement of each parameter set, by release."""
     swept: Sequence[Record]
     table: Mapping
+    all_measurements: Sequence[Measurement] = ()
+    """Also those that a newer one has taken the place of."""
     drawn: Sequence[Record] = ()
     """All trials of all machines, measured or swept, whose draws are those of the newest protocol."""
     sweep_paths: Mapping[tuple[str, str, int, str], str] = field(default_factory=dict)
@@ -92,7 +95,7 @@ class MachineResults:
 
     def path(self, m: Measurement) -> str:
         """Where the site keeps a measurement's records."""
-        return f"data/records/{self.machine}/{m.tag}/{m.model}-{m.n}-{m.backend}.json"
+        return f"data/records/{self.machine}/{m.tag}/{m.file}"
 
     def newest(self, model: str, n: int) -> str | None:
         """The newest release in which a backend samples this model at this size."""
@@ -127,7 +130,7 @@ def load(results: Results) -> list[MachineResults]:
         for machine in machines or swept or ["none"]
     ]
     # What was swept is known to all, whoever swept it.
-    drawn = (*found[0].swept, *(r for content in found for r in content.records))
+    drawn = (*found[0].swept, *(r for content in found for m in content.all_measurements for r in m.records))
     found = [replace(content, drawn=drawn) for content in found]
     order = {stack.tag: i for i, stack in enumerate(known.values())}
 
@@ -159,6 +162,7 @@ def _machine(
 ) -> MachineResults:
     protocol = results.description["protocol"]
     cells: dict[str, dict[Key, Measurement]] = {}
+    every: list[Measurement] = []
     left_out: dict[str, int] = {}
     for folder in sorted((results.records / machine).glob("*/")):
         tag = folder.name
@@ -175,6 +179,7 @@ def _machine(
                 why = "in an environment that is not the one of the lock"
             else:
                 cells.setdefault(tag, {})[m.model, m.n, m.backend] = m
+                every.append(m)
                 continue
             left_out[why] = left_out.get(why, 0) + 1
     complaints += [f"{counted(n, 'measurement')} made {why}, left out." for why, n in sorted(left_out.items())]
@@ -199,6 +204,7 @@ def _machine(
         stacks=sorted(known.values(), key=lambda s: s.date),
         backends=results.description["backends"],
         cells=cells,
+        all_measurements=every,
         swept=swept,
         table=table,
         sweep_paths={key: place for key, (_, place) in latest.items()},

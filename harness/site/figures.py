@@ -86,7 +86,7 @@ def backend_axis(order: Sequence[str]) -> alt.Y:
     return alt.Y("backend:N", sort=order, title=None, axis=alt.Axis(domain=False, ticks=False, minExtent=room))
 
 
-def _colours(backends: Sequence[str]) -> alt.Scale:
+def colours(backends: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(backends), range=[look(b).light for b in backends])
 
 
@@ -138,12 +138,12 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
     # One scale for both panels, and for a screen that shows one at a time.
     least, most = min(r["s"] for r in rows), max(r["s"] for r in rows)
     scale = alt.Scale(type="log", nice=False, domain=[least / 1.3, most * 1.3])
-    y = alt.Y("s:Q", title="seconds", scale=scale, axis=_log_axis(least / 1.3, most * 1.3))
+    y = alt.Y("s:Q", title="seconds", scale=scale, axis=log_axis(least / 1.3, most * 1.3))
     panels, datasets = [], {}
     for part in ("setup, warm caches", "sampling"):
         datasets[part] = [r for r in rows if r["part"] == part]
         base = alt.Chart(alt.NamedData(part)).encode(
-            x=x, y=y, color=alt.Color("backend:N", scale=_colours(order), title=None)
+            x=x, y=y, color=alt.Color("backend:N", scale=colours(order), title=None)
         )
         lines = base.mark_line(strokeWidth=1.5, aria=False)
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
@@ -165,7 +165,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
     return svg(chart, datasets, name, says)
 
 
-def _log_axis(low: float, high: float) -> alt.Axis:
+def log_axis(low: float, high: float) -> alt.Axis:
     """Ticks at 1, 2 and 5 times powers of ten, fewer where they would crowd."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):
@@ -173,6 +173,14 @@ def _log_axis(low: float, high: float) -> alt.Axis:
         if len(values) <= 7:
             break
     return alt.Axis(values=values, format="~g")
+
+
+def release_axis(tags: Sequence[str]) -> alt.X:
+    """Releases in order, of which as many are named as there is room for."""
+    names = [tag[1:] for tag in tags]
+    every = max(1, math.ceil(len(names) / 5))
+    axis = alt.Axis(values=names[::-every][::-1], labelAngle=-45, labelFontSize=11)
+    return alt.X("tag:O", sort=names, scale=alt.Scale(domain=names), title=None, axis=axis)
 
 
 def history(content: MachineResults, model: str, n: int, metric: Metric, name: str, root: str) -> Markup | None:
@@ -206,24 +214,15 @@ def history(content: MachineResults, model: str, n: int, metric: Metric, name: s
     least, most = min(middle / 2, min(values) / 1.25), max(middle * 2, max(values) * 1.25)
     present = {r["backend"] for r in (*rows, *gaps)}
     order = [b for b in content.backends if b in present] + sorted(present - set(content.backends))
-    names = [tag[1:] for tag in tags]
-    every = max(1, math.ceil(len(names) / 5))
-    x = alt.X(
-        "tag:O",
-        sort=names,
-        scale=alt.Scale(domain=names),
-        title=None,
-        axis=alt.Axis(values=names[::-every][::-1], labelAngle=-45, labelFontSize=11),
-    )
     y = alt.Y(
         "value:Q",
         title=None,
         scale=alt.Scale(type="log", nice=False, domain=[least, most]),
-        axis=_log_axis(least, most),
+        axis=log_axis(least, most),
     )
-    base = alt.Chart().encode(x=x)
+    base = alt.Chart().encode(x=release_axis(tags))
     numbers = base.transform_filter("isValid(datum.value)").encode(
-        y=y, color=alt.Color("backend:N", scale=_colours(order), legend=None)
+        y=y, color=alt.Color("backend:N", scale=colours(order), legend=None)
     )
     lines = numbers.mark_line(strokeWidth=1.5, aria=False).encode(detail=alt.Detail("run:N"))
     spread = numbers.mark_rule(strokeWidth=1.5, aria=False, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
@@ -299,11 +298,11 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
         bars = base.mark_rule(strokeWidth=2, aria=False).encode(
             x=alt.X("low:Q", title="off by, posterior standard deviations", axis=alt.Axis(tickCount=4)),
             x2=alt.X2("high:Q"),
-            color=alt.Color("backend:N", scale=_colours(order), legend=None),
+            color=alt.Color("backend:N", scale=colours(order), legend=None),
         )
         points = base.mark_point(filled=True, size=60, opacity=1).encode(
             x=alt.X("bias:Q"),
-            color=alt.Color("backend:N", scale=_colours(order), legend=None),
+            color=alt.Color("backend:N", scale=colours(order), legend=None),
             shape=alt.Shape("backend:N", scale=_shapes(order), legend=None),
             description=SAYS,
         )

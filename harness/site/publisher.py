@@ -32,6 +32,7 @@ class Overview(OutputPublisher):
             util.UserError: something that the site stands on is broken; the sentence says what.
         """
         # Charts take most of a second to import, and every command of asv imports this module.
+        from harness.judging import calibration
         from harness.site import render
 
         began = time.perf_counter()
@@ -47,7 +48,8 @@ class Overview(OutputPublisher):
             for machine in contents:
                 log.info(f"Writing the pages of {machine.machine}")
                 data.copy_records(machine, results.records, html)
-                render.Site(machine, html, machines[machine.machine], machines).write()
+                calibrated = calibration.newest(folder / "calibration", machine.machine)
+                render.Site(machine, html, machines[machine.machine], machines, calibrated).write()
                 for sentence in machine.left_out:
                     log.warning(sentence)
         except BenchError as error:

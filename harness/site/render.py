@@ -16,13 +16,16 @@ from uuid import NAMESPACE_URL, uuid5
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.judging import agreement, answers, changes, guidance
+from harness.judging import agreement, answers, calibration, guidance, verdicts
+from harness.judging.comparison import QUANTITIES
+from harness.judging.noise import noise_of
+from harness.judging.paired import LOOKS
 from harness.judging.release_changes import ReleaseChange, release_changes
 from harness.results.compatibility import LINKERS
 from harness.results.metrics import HISTORY, METRICS, Metric
 from harness.results.records import Measurement
 from harness.results.store import MachineResults
-from harness.site import data, figures, phase_figures
+from harness.site import chain_figures, data, figures, phase_figures
 from harness.suite import model_data
 
 STATIC = Path(__file__).with_name("static")
@@ -42,8 +45,16 @@ def asv_link(content: MachineResults, benchmark: str | None, key: tuple[str, int
 class Site:
     """The pages of one machine's content, to be written below `folder` at `base`, a path such as `machines/box/`."""
 
-    def __init__(self, content: MachineResults, folder: Path, base: str, machines: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        content: MachineResults,
+        folder: Path,
+        base: str,
+        machines: Mapping[str, str],
+        calibrated: calibration.Calibration | None = None,
+    ) -> None:
         self.content, self.folder, self.base, self.machines = content, folder, base, machines
+        self.calibration = calibrated
         self.environment = Environment(
             loader=PackageLoader("harness.site"),
             autoescape=True,
@@ -53,7 +64,8 @@ class Site:
         )
         self.environment.globals |= {
             "content": content,
-            "noise": changes.noise_of(content),
+            "noise": noise_of(content),
+            "made_of": verdicts.made_of,
             "look": figures.look,
             "metrics": {m.name: m for m in METRICS},
             "seconds": answers.seconds,
@@ -124,7 +136,8 @@ class Site:
             for metric in HISTORY:
                 picture = figures.history(self.content, model, n, metric, f"{metric.name}-{n}", "../" * self._depth(1))
                 table = self._table(metric, keys)
-                metrics.append((metric, picture, _finding(metric, table), table))
+                chain = chain_figures.history(self.content, model, n, metric, f"chain-{metric.name}-{n}")
+                metrics.append((metric, picture, _finding(metric, table), table, chain))
             where = phase_figures.history(self.content, model, n, f"phases-{n}", "../" * self._depth(1))
             sections.append((n, where, metrics, keys))
         self._page(
@@ -184,11 +197,20 @@ class Site:
             trials=sum(max(p.trials for p in estimands.values()) for estimands in found.values()),
             control=figures.control(self.content, "control", "../" * self._depth(0)) if drifted else None,
             drifted=drifted,
-            limits=[
-                (m, *(changes.limit(m, changes.noise_of(self.content), samples) for samples in (2, 1))) for m in HISTORY
-            ],
+            calibration=self.calibration,
+            alarms=self.calibration and self.calibration.false_alarms(),
+            limits=self._limits(),
+            looks=list(LOOKS),
             data=self._ppca(),
         )
+
+    def _limits(self) -> list[tuple[str, list[float | None]]]:
+        """By quantity: the smallest differences that are found in as many rounds as one looks after."""
+        if self.calibration is None:
+            return []
+        found = [self.calibration.smallest_found(look) for look in LOOKS]
+        of = [(q.title, [seen.get(q.name) for seen in found]) for q in QUANTITIES]
+        return [(title, ratios) for title, ratios in of if any(ratios)]
 
     def _ppca(self):
         """The simulated data as the notebook shows them; None where the measured code has no such model."""

@@ -150,6 +150,11 @@ def install(path: Path, stack: Stack, *extra: Path) -> None:
             doing=f"The {accelerator()} plugin of JAX for stack {stack.tag} cannot be installed",
             stdin=stack.text,
         )
+    _mark(path, stack)
+
+
+def _mark(path: Path, stack: Stack) -> None:
+    """Note that the environment is complete as it is."""
     try:
         (path / MARKER).write_text(f"{digest(stack)} {_inventory(path / 'lib')}\n")
     except OSError as error:
@@ -227,20 +232,25 @@ def _inventory(folder: Path, ending: str = "") -> str:
     return files.hexdigest()
 
 
-def stack_environment(stack: Stack) -> Path:
+def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] = {}) -> Path:
     """Return the environment of `stack` at `.asv/stacks/<tag>-<digest>/`, built when needed.
 
-    Any number of processes may ask at once: one builds and the others wait for it.
+    A `copy`, by its name, is another one, built by itself, with `modules` in its `site-packages` besides. Any number of
+    processes may ask at once: one builds and the others wait for it.
 
     Raises:
         BenchError: as `install`.
     """
-    path = CACHE / "stacks" / f"{stack.tag}-{digest(stack)[:8]}"
+    path = CACHE / "stacks" / f"{stack.tag}-{digest(stack)[:8]}{copy and '-'}{copy}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
             if not holds(path, stack):
                 install(path, stack)
+                (path / MARKER).unlink()
+                for name, text in modules.items():
+                    (path / f"lib/python{PYTHON}/site-packages" / name).write_text(text)
+                _mark(path, stack)
     except OSError as error:
         raise _cannot_write(path, error) from error
     return path

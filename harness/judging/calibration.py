@@ -1,0 +1,159 @@
+"""How far verdicts can be trusted, by a stack that was measured beside a copy of itself.
+
+Every disjoint stretch of rounds is judged by itself, as a comparison of two stacks would be: what is then called a
+difference is a false alarm. And how much would have had to be added to what was measured there, to be called? It knows
+numbers that were measured, and nothing of how.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from harness.errors import BenchError
+from harness.judging import paired
+from harness.judging.comparison import QUANTITIES, Both, judge
+from harness.results.fields import Name, Positive, Text
+from harness.results.parts import Document
+from harness.results.records import first_problem
+
+Series = Annotated[list[Positive], Field(max_length=10_000)]
+
+
+class Measured(Document):
+    """A quantity of a parameter set in the stack, `old`, and in its copy, `new`, round by round."""
+
+    model: Name
+    n: int
+    backend: Name
+    quantity: Name
+    old: Series
+    new: Series
+    new_first: Annotated[list[bool], Field(max_length=10_000)]
+
+    @property
+    def rounds(self) -> list[paired.Round]:
+        """The differences, as a comparison has them."""
+        return [Both(*b).round for b in zip(self.old, self.new, self.new_first, strict=True)]
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Its parameter set."""
+        return self.model, self.n, self.backend
+
+
+class Injected(Document):
+    """What was measured of a copy that does more work."""
+
+    where: Name
+    amount: Positive
+    series: list[Measured]
+
+
+class Calibration(Document):
+    """What a machine measured of a stack and its copies, and when."""
+
+    machine: Text
+    stack: Text
+    made: Text
+    protocol: int
+    cpu_model: Text | None = None
+    same: list[Measured]
+    injected: Annotated[list[Injected], Field(default_factory=list)]
+
+    def false_alarms(self, rounds: int = 8) -> FalseAlarms:
+        """Of all comparisons of disjoint stretches of so many rounds."""
+        comparisons = called = 0
+        for stretch in self._stretches(rounds):
+            p = {key: found.p for key, found in judge(stretch).items()}
+            comparisons += len(p)
+            called += len(paired.discoveries(p))
+        return FalseAlarms(comparisons, called, len({m.key for m in self.same}))
+
+    def smallest_found(self, rounds: int) -> dict[str, float]:
+        """By quantity: the ratio above 1 that would have been called in four of five stretches of so many rounds, as
+        the only difference of all that were compared."""
+        needed: dict[str, list[float]] = {}
+        for stretch in self._stretches(rounds):
+            judged = judge(stretch)
+            level = min(paired.ERROR, paired.DISCOVERIES / len(judged)) if judged else 0.0
+            for (_, quantity), found in judged.items():
+                e = found.estimate
+                reach = float(stats.t.ppf(1 - level * paired.share(rounds) / 2, min(e.freedom, 1e6))) * e.error
+                needed.setdefault(quantity, []).append(reach - e.mean)
+        return {name: math.exp(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
+
+    def _stretches(self, rounds: int) -> Iterable[Mapping[tuple, Sequence[paired.Round]]]:
+        """Disjoint stretches of all that has as many rounds."""
+        most = max((len(m.old) for m in self.same), default=0)
+        for start in range(0, most - rounds + 1, rounds):
+            yield {
+                (m.key, m.quantity): m.rounds[start : start + rounds] for m in self.same if len(m.old) >= start + rounds
+            }
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """How many comparisons of equal stacks there were, over how many parameter sets, and how many were called."""
+
+    comparisons: int
+    called: int
+    parameter_sets: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The exact 95 % interval of their share."""
+        found = stats.binomtest(self.called, self.comparisons).proportion_ci(0.95)
+        return float(found.low), float(found.high)
+
+
+def read(path: Path) -> Calibration:
+    """A calibration that was kept. Raises BenchError, in one sentence, when the file is damaged."""
+    try:
+        return Calibration.model_validate(json.loads(path.read_text()))
+    except (OSError, ValueError, RecursionError) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        raise BenchError(
+            f"{path} is no calibration ({problem}): restore it, or delete it and calibrate again."
+        ) from error
+
+
+def newest(folder: Path, machine: str) -> Calibration | None:
+    """The newest one of a machine, in the results' folder of calibrations; None where there is none."""
+    found = [read(path) for path in sorted((folder / machine).glob("*.json"))]
+    return max(found, key=lambda c: c.made, default=None)
+
+
+def show(console: Console, calibration: Calibration) -> None:
+    """Print false alarms, and by quantity the smallest differences that are found."""
+    stretch = next(iter(paired.LOOKS))
+    table = Table("", *(f"in {look} rounds" for look in paired.LOOKS), box=None)
+    found = {look: calibration.smallest_found(look) for look in paired.LOOKS}
+    for quantity in QUANTITIES:
+        ratios = [of.get(quantity.name) for of in found.values()]
+        if any(ratios):
+            table.add_row(quantity.title, *(f"{100 * (r - 1):.1f} %" if r else "–" for r in ratios))
+    console.print("The smallest difference that is found in four of five cases:", table, "", sep="\n")
+    alarms = calibration.false_alarms(stretch)
+    if alarms.comparisons:
+        console.print(sentence(alarms))
+
+
+def sentence(alarms: FalseAlarms) -> str:
+    """How often chance was called a difference."""
+    low, high = alarms.interval
+    return (
+        f"Of {alarms.comparisons} comparisons of equal stacks, over {alarms.parameter_sets} parameter sets, "
+        f"{alarms.called} were called a difference: {100 * alarms.called / alarms.comparisons:.1f} % "
+        f"(95 %: {100 * low:.1f} to {100 * high:.1f} %)."
+    )

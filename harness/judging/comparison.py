@@ -1,0 +1,316 @@
+"""Two stacks that were measured in the same rounds: what differs, by how much, how sure that is, and which part of it.
+
+What needs no clock comes first: outcomes, and exact counts of the same work. Then every number of every parameter set
+is compared by the ratios of its rounds (`paired`), never across sittings, and what changed is taken apart. It knows
+records, and nothing of how they came about or are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, median
+
+from harness.judging import paired
+from harness.judging.paired import Judged, Round
+from harness.judging.phases import TITLES
+from harness.results.metrics import (
+    COLD_SETUP,
+    COUNTERS,
+    FINISH,
+    GRADIENT,
+    GRADIENTS,
+    MEMORY,
+    SAMPLING,
+    TOTAL,
+    WARM_SETUP,
+    Metric,
+    contaminated,
+)  # fmt: skip
+from harness.results.records import Measurement, Record
+from harness.results.store import Key
+
+MARGIN = 0.03
+"""What differs by less, as far as is known, is the same."""
+_SAME_LEVEL = 0.99
+# What is less of the whole trial is nothing that anybody waits for.
+_NEGLIGIBLE = 0.02
+
+WORSE, BETTER, SAME, CANNOT_TELL = "slower", "faster", "same", "cannot tell"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that is compared: a metric by the wall clock, or by none, or what it takes of the CPU."""
+
+    metric: Metric
+    cpu: bool
+    of: Callable[[Record], float | None]
+
+    @property
+    def name(self) -> str:
+        """What it is called in a document."""
+        return f"{self.metric.name}_cpu" if self.cpu else self.metric.name
+
+    @property
+    def title(self) -> str:
+        """What it is called in a table."""
+        return f"{self.metric.title}, CPU" if self.cpu else self.metric.title
+
+
+def _cpu(*names: str) -> Callable[[Record], float | None]:
+    def seconds(record: Record) -> float | None:
+        found = [record.clocks and getattr(record.clocks, f"{name}_cpu_seconds") for name in names]
+        return None if None in found else sum(found)
+
+    return seconds
+
+
+def _cpu_per_gradient(record: Record) -> float | None:
+    used = _cpu("window")(record)
+    return 1e6 * used / record.gradients if GRADIENT.of(record) is not None and used is not None else None
+
+
+def _sampling(record: Record) -> float | None:
+    """Where no seconds of one gradient tell."""
+    return None if GRADIENT.of(record) is not None else SAMPLING.of(record)
+
+
+QUANTITIES = (
+    Quantity(TOTAL, False, TOTAL.of),
+    Quantity(TOTAL, True, _cpu("import", "build", "call")),
+    Quantity(COLD_SETUP, False, COLD_SETUP.of),
+    Quantity(COLD_SETUP, True, _cpu("before_window")),
+    Quantity(WARM_SETUP, False, WARM_SETUP.of),
+    Quantity(WARM_SETUP, True, _cpu("before_window")),
+    Quantity(GRADIENT, False, GRADIENT.of),
+    Quantity(GRADIENT, True, _cpu_per_gradient),
+    Quantity(SAMPLING, False, _sampling),
+    Quantity(FINISH, False, FINISH.of),
+    Quantity(GRADIENTS, False, GRADIENTS.of),
+    Quantity(MEMORY, False, MEMORY.of),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two trials of one round."""
+
+    old: Record
+    new: Record
+
+    @property
+    def new_first(self) -> bool:
+        """Whether the new one was run first."""
+        return self.new.round.position < self.old.round.position
+
+    @property
+    def counts(self) -> bool:
+        """Whether the machine kept its speed during both."""
+        return not (contaminated(self.old) or contaminated(self.new))
+
+
+def pairs(old: Iterable[Measurement], new: Iterable[Measurement]) -> dict[Key, list[Pair]]:
+    """The trials of the same rounds of two stacks, by parameter set, in the order of the rounds."""
+    sides = [
+        {
+            ((m.model, m.n, m.backend), r.round.block, r.kind, r.round.number): r
+            for m in measurements
+            for r in m.records
+            if r.round and r.outcome == "ok"
+        }
+        for measurements in (old, new)
+    ]
+    found: dict[Key, list[Pair]] = {}
+    for which in sorted(sides[0].keys() & sides[1].keys()):
+        found.setdefault(which[0], []).append(Pair(sides[0][which], sides[1][which]))
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A quantity of a parameter set, new over old. `judged` is None where there are too few rounds to say anything."""
+
+    key: Key
+    quantity: Quantity
+    rounds: int
+    judged: Judged | None
+    called: bool
+    old: float
+    new: float
+
+    @property
+    def verdict(self) -> str:
+        """`slower`, `faster`, `same` or `cannot tell`; of what is no time, `slower` is more of it."""
+        if self.judged is None:
+            return CANNOT_TELL
+        if self.called:
+            return WORSE if self.judged.estimate.mean > 0 else BETTER
+        low, high = self.judged.estimate.interval(_SAME_LEVEL)
+        return SAME if low > 1 / (1 + MARGIN) and high < 1 + MARGIN else CANNOT_TELL
+
+    @property
+    def word(self) -> str:
+        """The verdict as a reader would say it."""
+        words = {WORSE: "more", BETTER: "less"} if not self.quantity.metric.of_a_clock else {}
+        return words.get(self.verdict, self.verdict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An outcome or a count that differs, which no clock was needed for."""
+
+    key: Key
+    what: str
+    old: str
+    new: str
+    reason: str | None = None
+    broken: bool = False
+
+
+class Compared:
+    """All that rounds say of two stacks, `old` and `new`, given by their measurements."""
+
+    def __init__(self, old: Sequence[Measurement], new: Sequence[Measurement]) -> None:
+        self._old, self._new = ({(m.model, m.n, m.backend): m for m in side} for side in (old, new))
+        self.pairs = pairs(old, new)
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Of every quantity of every parameter set that has rounds, those of the clock and of the CPU."""
+        sides: dict[tuple[Key, str], tuple[Quantity, list[Both]]] = {}
+        for key, found in self.pairs.items():
+            for quantity in QUANTITIES:
+                both = values(quantity, found)
+                if both and not self._is_negligible(quantity, both, found):
+                    sides[key, quantity.name] = quantity, both
+        judged = judge({which: [b.round for b in both] for which, (_, both) in sides.items()})
+        called = paired.discoveries({which: j.p for which, j in judged.items()})
+        return [
+            Comparison(
+                which[0], quantity, len(both), judged.get(which), which in called,
+                median(b.old for b in both), median(b.new for b in both),
+            )
+            for which, (quantity, both) in sides.items()
+        ]  # fmt: skip
+
+    @staticmethod
+    def _is_negligible(quantity: Quantity, both: Sequence[Both], found: Sequence[Pair]) -> bool:
+        if quantity.metric is not FINISH:
+            return False
+        whole = [r.clocks.total_wall_seconds for pair in found for r in (pair.old, pair.new) if r.kind == "warm"]
+        return max(max(b.old, b.new) for b in both) < _NEGLIGIBLE * median(whole)
+
+    @property
+    def dropped(self) -> int:
+        """Rounds that do not count, since the machine changed speed during one of their trials."""
+        return sum(not pair.counts for found in self.pairs.values() for pair in found)
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """Outcomes that differ, and exact counts of trials with the same seed that do."""
+        found = []
+        for key in sorted(self._old.keys() & self._new.keys()):
+            a, b = self._old[key], self._new[key]
+            if a.outcome != b.outcome:
+                broken = a.outcome == "ok"
+                found.append(Difference(key, "outcome", a.outcome, b.outcome, b.reason or a.reason, broken))
+            found += self._counts_that_differ(key)
+        return found
+
+    def _counts_that_differ(self, key: Key) -> list[Difference]:
+        found = []
+        for metric in COUNTERS:
+            both = [
+                (a, b)
+                for pair in self.pairs.get(key, ())
+                if pair.old.kind == metric.kind
+                and (a := metric.of(pair.old)) is not None
+                and (b := metric.of(pair.new)) is not None
+            ]
+            if any(a != b for a, b in both):
+                olds, news = ([side[i] for side in both] for i in range(2))
+                found.append(Difference(key, metric.title.lower(), _range(olds), _range(news)))
+        return found
+
+    @property
+    def why_nothing(self) -> str | None:
+        """Why there is nothing to compare: what keeps the newer stack from being measured, or the older one."""
+        return next((m.reason for side in (self._new, self._old) for m in side.values() if m.reason), None)
+
+    @property
+    def worse(self) -> bool:
+        """Whether anything is slower, or newly broken."""
+        return any(d.broken for d in self.differences) or any(c.verdict == WORSE for c in self.comparisons)
+
+    def undecided(self, kind: str) -> set[Key]:
+        """Parameter sets of which something that trials of a kind tell cannot be told yet."""
+        return {
+            c.key for c in self.comparisons if c.verdict == CANNOT_TELL and c.quantity.metric.kind == kind
+        }  # fmt: skip
+
+    def parts(self, comparison: Comparison) -> list[tuple[str, float, float]]:
+        """What a quantity is made of, with its old and its new mean, the part that differs most first."""
+        metric, found = comparison.quantity.metric, self.pairs[comparison.key]
+        taken = _counting(found, metric.kind)
+        if metric in (COLD_SETUP, WARM_SETUP, FINISH):
+            name = "finish" if metric is FINISH else "setup"
+            phases = [
+                tuple(getattr(r.phases, name) for r in (p.old, p.new)) for p in taken if p.old.phases and p.new.phases
+            ]
+            names = dict.fromkeys(phase for both in phases for side in both for phase in side)
+            means = [
+                (TITLES.get(phase, phase), *(fmean(both[i].get(phase) or 0.0 for both in phases) for i in range(2)))
+                for phase in names
+            ]
+        elif metric is TOTAL:
+            means = [
+                (
+                    m.title.lower(),
+                    *(fmean(m.of(r) for r in side) for side in zip(*((p.old, p.new) for p in taken), strict=True)),
+                )
+                for m in (WARM_SETUP, SAMPLING, FINISH)
+            ]
+        else:
+            means = []
+        return sorted(means, key=lambda part: -abs(part[2] - part[1]))
+
+
+def _counting(found: Sequence[Pair], kind: str) -> list[Pair]:
+    return [pair for pair in found if pair.old.kind == kind and pair.counts]
+
+
+@dataclass(frozen=True)
+class Both:
+    """A quantity in one round: old and new, and whether the new one was measured first."""
+
+    old: float
+    new: float
+    new_first: bool
+
+    @property
+    def round(self) -> Round:
+        """Their difference."""
+        return Round(math.log(self.new / self.old), 1 if self.new_first else -1)
+
+
+def values(quantity: Quantity, found: Sequence[Pair]) -> list[Both]:
+    """A quantity in each round that counts and tells both."""
+    of_kind = _counting(found, quantity.metric.kind)
+    both = [(quantity.of(pair.old), quantity.of(pair.new), pair.new_first) for pair in of_kind]
+    return [Both(a, b, first) for a, b, first in both if a and b]
+
+
+def judge(comparisons: Mapping[tuple[Key, str], Sequence[Round]]) -> dict[tuple[Key, str], Judged]:
+    """What rounds say of parameter sets' quantities, by name; relatives are those of one quantity."""
+    found: dict[tuple[Key, str], Judged] = {}
+    for name in {name for _, name in comparisons}:
+        found |= paired.judge({which: rounds for which, rounds in comparisons.items() if which[1] == name})
+    return found
+
+
+def _range(values: Iterable[float]) -> str:
+    values = sorted(values)
+    return f"{values[0]:,.0f}" if values[0] == values[-1] else f"{values[0]:,.0f} to {values[-1]:,.0f}"

@@ -1,0 +1,186 @@
+"""What a comparison says, on a terminal, in Markdown and as data: findings, verdicts, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.judging.comparison import BETTER, CANNOT_TELL, MARGIN, SAME, WORSE, Compared, Comparison, Difference
+from harness.output import counted, quoted
+
+_STYLE = {WORSE: "bold red", BETTER: "green", SAME: "", CANNOT_TELL: "dim"}
+_MOST_PARTS = 3
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):.2g} %"
+
+
+def _interval(c: Comparison) -> str:
+    if c.judged is None:
+        return "–"
+    low, high = c.judged.estimate.interval()
+    return f"{c.judged.estimate.ratio:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _visible(c: Comparison) -> str:
+    return "–" if c.judged is None else _percent(c.judged.estimate.smallest_visible())
+
+
+def _title(c: Comparison) -> str:
+    unit = c.quantity.metric.unit
+    return f"{c.quantity.title}, {unit}" if unit else c.quantity.title
+
+
+def difference(d: Difference) -> str:
+    """In one line."""
+    reason = f": {d.reason}" if d.reason else ""
+    return f"{_cell(d.key)}: {d.what} {d.old} → {d.new}{reason}"
+
+
+def _cell(key: tuple[str, int, str]) -> str:
+    return f"{key[0]} n={key[1]} {key[2]}"
+
+
+def made_of(compared: Compared, c: Comparison) -> str:
+    """Of what changed, the parts that changed most; nothing for what is the same, or has no parts."""
+    if c.verdict not in (WORSE, BETTER):
+        return ""
+    told = [f"{name} {a:.3g} → {b:.3g} s" for name, a, b in compared.parts(c) if a != b]
+    return " · ".join(told[:_MOST_PARTS])
+
+
+def show(console: Console, compared: Compared, old: str, new: str) -> None:
+    """Print findings, then a table for each parameter set, then what is to be known of them."""
+    for d in compared.differences:
+        console.print(Text(difference(d), "bold red" if d.broken else ""))
+    for key, members in _groups(compared):
+        table = Table(
+            box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=_cell(key), title_justify="left", title_style="bold"
+        )
+        table.add_column("")
+        for heading in ("rounds", old, new, "ratio (95 %)", "visible"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        for c in members:
+            table.add_row(
+                _title(c), str(c.rounds), _number(c.old), _number(c.new), _interval(c), _visible(c),
+                Text(c.word, _STYLE[c.verdict]),
+            )  # fmt: skip
+            if told := made_of(compared, c):
+                table.add_row(Text(f"  {told}", "dim"))
+        console.print(table)
+    for sentence in remarks(compared):
+        console.print(sentence)
+
+
+def brief(console: Console, compared: Compared, old: str, new: str) -> None:
+    """Print what differs, and how small a difference so few rounds can show."""
+    for d in compared.differences:
+        if d.broken:
+            console.print(Text(difference(d), "bold red"))
+    for c in (c for c in compared.comparisons if c.verdict in (WORSE, BETTER)):
+        told = made_of(compared, c)
+        console.print(
+            Text.assemble(f"{_cell(c.key)}, {_title(c)}: ", (c.word, _STYLE[c.verdict]), f", {_interval(c)}"),
+            Text(f"  {told}" if told else "", "dim"), sep="",
+        )  # fmt: skip
+    console.print(headline(compared, old, new))
+    seen = {}
+    for c in compared.comparisons:
+        if c.judged:
+            seen.setdefault(c.quantity.title.lower(), []).append(c.judged.estimate.smallest_visible())
+    if seen:
+        told = ", ".join(f"{name} {_percent(median(ratios))}" for name, ratios in seen.items())
+        console.print(f"So many rounds show differences from about: {told}.")
+    console.print(f"`bench compare {old} {new}` goes on from these rounds, until it can be told.")
+
+
+def remarks(compared: Compared) -> Iterator[str]:
+    """What is to be known of all verdicts."""
+    yield (
+        "ratio: new over old, by the rounds in which both were measured side by side. same: within "
+        f"{_percent(1 + MARGIN)}, with 99 % confidence. visible: the smallest difference that so many rounds would "
+        "show in four of five cases. Of a hundred comparisons of equal stacks, one at most is called a difference, "
+        "however often one looks."
+    )
+    if compared.dropped:
+        yield f"Left out: {counted(compared.dropped, 'round')} in which the machine changed speed."
+
+
+def headline(compared: Compared, old: str, new: str) -> str:
+    """The whole comparison in a sentence."""
+    counts = {v: sum(c.verdict == v for c in compared.comparisons) for v in (WORSE, BETTER, SAME, CANNOT_TELL)}
+    told = [f"{n} {verdict}" for verdict, n in counts.items() if n]
+    broken = sum(d.broken for d in compared.differences)
+    if broken:
+        told.insert(0, f"{broken} newly broken")
+    return f"{new} beside {old}: {', '.join(told) or 'nothing to compare'}."
+
+
+def markdown(compared: Compared, old: str, new: str) -> str:
+    """The same as Markdown: foreign text is quoted."""
+    parts = [f"**{headline(compared, old, new)}**"]
+    if compared.differences:
+        parts.append("\n".join(f"- {quoted(difference(d))}" for d in compared.differences))
+    for key, members in _groups(compared):
+        rows = [f"**{quoted(_cell(key))}**", "", f"| | rounds | {old} | {new} | ratio (95 %) | visible | verdict |"]
+        rows.append("| --- |" + " ---: |" * 5 + " --- |")
+        for c in members:
+            told = made_of(compared, c)
+            rows.append(
+                f"| {_title(c)} | {c.rounds} | {_number(c.old)} | {_number(c.new)} | {_interval(c)} | {_visible(c)} | "
+                f"{c.word}{f': {told}' if told else ''} |"
+            )
+        parts.append("\n".join(rows))
+    return "\n\n".join([*parts, *remarks(compared)])
+
+
+def document(compared: Compared, old: str, new: str) -> dict:
+    """The same as data, with every number in full."""
+    return {
+        "old": old,
+        "new": new,
+        "margin": MARGIN,
+        "dropped_rounds": compared.dropped,
+        "differences": [
+            {**_key(d.key), "what": d.what, "old": d.old, "new": d.new, "reason": d.reason, "broken": d.broken}
+            for d in compared.differences
+        ],
+        "comparisons": [_document(compared, c) for c in compared.comparisons],
+    }
+
+
+def _document(compared: Compared, c: Comparison) -> dict:
+    told = {
+        **_key(c.key), "quantity": c.quantity.name, "unit": c.quantity.metric.unit, "rounds": c.rounds,
+        "old": c.old, "new": c.new, "verdict": c.verdict,
+        "parts": [{"name": name, "old": a, "new": b} for name, a, b in compared.parts(c)],
+    }  # fmt: skip
+    if c.judged:
+        e = c.judged.estimate
+        told |= {
+            "ratio": e.ratio, "interval_95": e.interval(), "interval_99": e.interval(0.99), "p": c.judged.p,
+            "smallest_visible": e.smallest_visible(),
+        }  # fmt: skip
+    return told
+
+
+def _key(key: tuple[str, int, str]) -> dict:
+    return dict(zip(("model", "n", "backend"), key, strict=True))
+
+
+def _groups(compared: Compared) -> list[tuple[tuple[str, int, str], list[Comparison]]]:
+    groups: dict[tuple[str, int, str], list[Comparison]] = {}
+    for c in compared.comparisons:
+        groups.setdefault(c.key, []).append(c)
+    return sorted(groups.items())

@@ -1,0 +1,32 @@
+"""One measurement at a time: others, of this folder, would switch its environments and make its clocks slower."""
+
+from __future__ import annotations
+
+import os
+
+from filelock import FileLock, Timeout
+
+from harness.errors import BenchError
+from harness.paths import CACHE
+
+
+def take() -> FileLock:
+    """The lock of whoever measures here, taken; it goes with the process, however that ends, or is released.
+
+    Raises:
+        BenchError: another process has it.
+    """
+    path = CACHE / "measuring.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    owner = path.with_suffix(".pid")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = owner.read_text() if owner.exists() else "unknown"
+        raise BenchError(
+            f"Another measurement (process {who}) is under way in this folder: wait for it or end it, and run the same "
+            "command again."
+        ) from error
+    owner.write_text(str(os.getpid()))
+    return lock

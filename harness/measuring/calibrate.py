@@ -1,0 +1,120 @@
+"""A stack beside a copy of itself: how often chance is called a difference, and how small a real one is seen.
+
+The copy is an environment that was built by itself. With an injection it does more work than the other, by a known
+amount: in each gradient, or once where graphs are rewritten. That lies in the copy, as a module that Python loads when
+it starts, and not in the code that measures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import paths
+from harness.errors import BenchError
+from harness.judging.comparison import QUANTITIES, Compared, values
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import Arm, Rounds
+from harness.measuring.run import follow
+from harness.paths import CACHE
+from harness.results.records import write_document
+from harness.stacks.environments import compile_bytecode, stack_environment
+from harness.stacks.locks import Stack
+
+GRADIENT, COMPILATION = "gradient", "compilation"
+_INJECTED = Path(__file__).with_name("injected.py")
+
+
+@dataclass(frozen=True)
+class Injection:
+    """Work that a copy does besides: `amount` elements more in each gradient, or CPU seconds more to compile."""
+
+    where: str
+    amount: float
+
+    @property
+    def modules(self) -> dict[str, str]:
+        """The files that the copy has for it."""
+        told = json.dumps(asdict(self))
+        return {
+            "bench_injected.py": f"INJECTION = {told!r}\n{_INJECTED.read_text()}",
+            "bench_injected.pth": "import bench_injected\n",
+        }
+
+
+def injection(text: str) -> Injection:
+    """From `gradient=1000` or `compilation=0.5`. Raises BenchError when it is neither."""
+    where, _, amount = text.partition("=")
+    try:
+        found = Injection(where, float(amount))
+    except ValueError:
+        found = Injection(where, 0.0)
+    if where not in (GRADIENT, COMPILATION) or not 0 < found.amount < 1e6:
+        raise BenchError(f"{text!r} is no work to inject: name gradient=ELEMENTS or compilation=SECONDS.")
+    return found
+
+
+def arms(stack: Stack, injection: Injection | None = None) -> tuple[Arm, Arm]:
+    """The stack, and a copy of it, which may have an injection. Their records are nobody's results."""
+    modules = injection.modules if injection else {}
+    name = f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:8]}" if modules else "copy"
+    folder = CACHE / "calibration" / f"{stack.tag}-{name}"
+    found = []
+    for which, environment in (
+        (stack.tag, stack_environment(stack)),
+        (f"{stack.tag}-{name}", stack_environment(stack, name, modules)),
+    ):
+        compile_bytecode(environment, stack)
+        found.append(Arm(which, stack, environment, folder / which))
+    return found[0], found[1]
+
+
+def run(
+    console: Console,
+    machine: str,
+    sides: tuple[Arm, Arm],
+    wanted: Mapping[Cell, Mapping[str, int]],
+    description: Mapping,
+    deadline: float | None,
+) -> Compared:
+    """Rounds of a stack and its copy, as many as are wanted or until the time is up, and what they say."""
+    sitting = Rounds(sides, machine, description)
+    total = 2 * sum(sum(kinds.values()) for kinds in wanted.values())
+    for trial in follow(console, sitting.run(wanted, alone=0), total, " | ".join(side.name for side in sides)):
+        if trial.closes and deadline is not None and time.monotonic() > deadline:
+            break
+    return Compared(*([sitting.measurement(side, cell) for cell in wanted] for side in sides))
+
+
+def series(compared: Compared) -> list[dict]:
+    """Each quantity of each parameter set, in the stack and in its copy, in the order of the rounds."""
+    return [
+        {
+            "model": key[0], "n": key[1], "backend": key[2], "quantity": quantity.name,
+            "old": [b.old for b in both], "new": [b.new for b in both], "new_first": [b.new_first for b in both],
+        }
+        for key, found in compared.pairs.items()
+        for quantity in QUANTITIES
+        if (both := values(quantity, found))
+    ]  # fmt: skip
+
+
+def keep(
+    machine: str, stack: Stack, same: Compared, injected: Mapping[Injection, Compared], description: Mapping
+) -> Path:
+    """Write what was measured to the results: a file for each folder of rounds, named for when they began."""
+    first = min((pair.old for found in same.pairs.values() for pair in found), key=lambda r: r.started)
+    path = paths.RESULTS / "calibration" / machine / f"{stack.tag}.{first.round.block[:15]}.json"
+    document = {
+        "machine": machine, "stack": stack.tag, "made": first.started, "protocol": description["protocol"],
+        "cpu_model": first.provenance.cpu_model if first.provenance else None, "same": series(same),
+        "injected": [{**asdict(i), "series": series(found)} for i, found in injected.items()],
+    }  # fmt: skip
+    write_document(path, document)
+    return path

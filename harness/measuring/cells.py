@@ -1,0 +1,45 @@
+"""Parameter sets: which there are, and which were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from harness.errors import BenchError
+
+# Those of the "Faster Sampling with JAX and Numba" notebook; the others are measured when they are asked for.
+MODELS = ("ppca", "discrete")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One parameter set: what a measurement is of."""
+
+    model: str
+    n: int
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.model} n={self.n} {self.backend}"
+
+
+def cells(
+    description: Mapping, small: bool, models: Iterable[str] = MODELS, backends: Iterable[str] | None = None
+) -> list[Cell]:
+    """The parameter sets of these models, at every size or the smallest only, and of these backends or all.
+
+    Raises BenchError for a model or a backend that does not exist.
+    """
+    known = description["models"]
+    models, backends = list(models), list(backends or description["backends"])
+    for what, names, existing in (("model", models, known), ("backend", backends, description["backends"])):
+        for name in names:
+            if name not in existing:
+                raise BenchError(f"There is no {what} {name!r}: choose one of {', '.join(existing)}.")
+    return [
+        Cell(model, n, backend)
+        for model in models
+        for n, backend in product(known[model]["sizes"][: 1 if small else None], description["backends"])
+        if backend in backends
+    ]

@@ -1,0 +1,186 @@
+"""Paired ratios keep what they promise: intervals cover, chance is seldom called a difference, and real ones are found,
+under independent, autocorrelated and drifting noise, with and without early stopping.
+
+Times are simulated trial by trial, as rounds run them: two arms, one after the other, in balanced random order.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from harness.judging import paired
+from harness.judging.paired import Prior, Round
+
+NOISES = ("independent", "autocorrelated", "drifting", "heavy-tailed")
+SPREAD = 0.02
+
+
+def rounds_of(rng, rounds, effect=0.0, noise="independent", spread=SPREAD):
+    """Rounds of two arms, whose second takes exp(effect) times as long."""
+    trials = 2 * rounds
+    shocks = rng.normal(size=trials)
+    if noise == "autocorrelated":
+        mood = np.zeros(trials)
+        for i in range(trials):
+            mood[i] = (0.8 * mood[i - 1] if i else 0.0) + 0.6 * rng.normal()
+        shocks = 0.5 * shocks + 2.0 * mood
+    elif noise == "drifting":
+        shocks = shocks + np.cumsum(rng.normal(size=trials)) + np.linspace(0, rng.normal() * 20, trials)
+    elif noise == "heavy-tailed":
+        shocks = rng.standard_t(3, size=trials)
+    times = spread * shocks.reshape(rounds, 2)
+    first = rng.integers(2, size=(rounds + 1) // 2)
+    new_is_first = np.stack([first, 1 - first], axis=1).ravel()[:rounds]
+    new = np.where(new_is_first, times[:, 0], times[:, 1])
+    old = np.where(new_is_first, times[:, 1], times[:, 0])
+    return [Round(*r) for r in zip(effect + new - old, 2 * new_is_first - 1, strict=True)]
+
+
+def stopped(rng, effect, noise, most=32):
+    """Differences of one comparison that is looked at after 8, 16 and 32 rounds, until it is decided."""
+    every = rounds_of(rng, most, effect, noise)
+    for look in (look for look in paired.LOOKS if look <= most):
+        judged = paired.judge({"x": every[:look]})["x"]
+        low, high = judged.estimate.interval(0.99)
+        if judged.p <= paired.ERROR or (low > 1 / 1.03 and high < 1.03):
+            break
+    return judged
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("rounds", [8, 16, 32])
+def test_a_95_percent_interval_covers_in_93_to_97_of_100_cases(noise, rounds):
+    rng = np.random.default_rng(20261127)
+    effect, covered, cases = 0.05, 0, 2000
+    for _ in range(cases):
+        low, high = paired.estimate(rounds_of(rng, rounds, effect, noise)).interval()
+        covered += low <= math.exp(effect) <= high
+    assert 0.93 <= covered / cases <= (0.97 if noise != "heavy-tailed" else 0.985)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("effect", [0.0, 0.02, 0.05])
+def test_it_covers_as_often_when_one_stops_as_soon_as_one_knows(noise, effect):
+    rng = np.random.default_rng(20261128)
+    cases = 1500
+    covered = 0
+    for _ in range(cases):
+        low, high = stopped(rng, effect, noise).estimate.interval()
+        covered += low <= math.exp(effect) <= high
+    assert 0.93 <= covered / cases <= (0.97 if noise != "heavy-tailed" else 0.985)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_equal_stacks_are_called_different_in_one_of_a_hundred_comparisons_at_most(noise):
+    rng = np.random.default_rng(20261129)
+    cases = 3000
+    called = sum(stopped(rng, 0.0, noise).p <= paired.ERROR for _ in range(cases))
+    assert stats.binomtest(called, cases, paired.ERROR, alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize("noise", ["independent", "autocorrelated", "drifting"])
+def test_of_many_that_are_called_few_are_false(noise):
+    rng = np.random.default_rng(20261130)
+    false = called = 0
+    for _ in range(60):
+        found = paired.judge({i: rounds_of(rng, 16, 0.06 if i < 5 else 0.0, noise) for i in range(25)})
+        names = paired.discoveries({key: j.p for key, j in found.items()})
+        called += len(names)
+        false += sum(key >= 5 for key in names)
+    assert called > 100
+    assert false <= paired.DISCOVERIES * called
+
+
+def test_a_twentieth_is_found_in_four_of_five_cases_after_sixteen_rounds():
+    rng = np.random.default_rng(20261201)
+    found = [paired.judge({"x": rounds_of(rng, 16, math.log(1.05))})["x"].p <= paired.ERROR for _ in range(300)]
+    assert np.mean(found) > 0.8
+
+
+def test_the_smallest_visible_difference_is_found_in_four_of_five_cases():
+    rng = np.random.default_rng(20261202)
+    known = [paired.estimate(rounds_of(rng, 16)) for _ in range(200)]
+    visible = float(np.median([e.smallest_visible() for e in known]))
+    found = 0
+    for _ in range(1000):
+        e = paired.estimate(rounds_of(rng, 16, math.log(visible)))
+        found += e.p <= paired.ERROR * paired.share(16)
+    assert 0.75 <= found / 1000 <= 0.87
+
+
+@pytest.mark.parametrize("freedom", [2.0, 6.0, 30.0])
+def test_how_variances_vary_is_learnt_from_those_of_relatives(freedom):
+    rng = np.random.default_rng(20261203)
+    true = 4e-4 * freedom / rng.chisquare(freedom, size=4000)
+    seen = true * rng.chisquare(7, size=4000) / 7
+    known = paired.prior(list(seen), [7] * 4000)
+    assert known.freedom == pytest.approx(freedom, rel=0.25)
+    assert known.variance == pytest.approx(4e-4, rel=0.15)
+
+
+def test_equal_variances_are_pooled_wholly():
+    known = paired.prior([4e-4] * 10, [7] * 10)
+    assert math.isinf(known.freedom)
+    two = [Round(0.01, 1), Round(-0.01, -1)]
+    assert paired.estimate(two, known).error == pytest.approx(math.sqrt(known.variance / 2))
+
+
+def test_few_relatives_say_nothing():
+    assert paired.prior([1e-4, 2e-4], [7, 7]).freedom == 0
+    assert paired.estimate([Round(0.1, 1)]) is None
+    assert paired.estimate([]) is None
+
+
+def test_one_round_says_something_where_relatives_do():
+    e = paired.estimate([Round(0.2, 1)], Prior(4e-4, 20.0))
+    assert (e.rounds, e.mean, e.freedom) == (1, 0.2, 20.0)
+    assert e.p < 1e-6
+
+
+def test_the_shares_of_all_looks_are_the_whole_error():
+    assert sum(paired.LOOKS.values()) + paired.LAST_LOOK == pytest.approx(1.0)
+
+
+def test_what_was_called_at_an_early_look_stays_called():
+    rng = np.random.default_rng(20261204)
+    early = [*rounds_of(rng, 8, 0.2), *rounds_of(rng, 24, -0.2)]
+    assert paired.judge({"x": early})["x"].p <= paired.judge({"x": early[:8]})["x"].p
+
+
+def test_looking_between_the_looks_does_not_count_the_looks_that_are_to_come():
+    rng = np.random.default_rng(20261205)
+    d = rounds_of(rng, 12, 0.05)
+    now, at_8 = (paired.estimate(part).p / paired.share(len(part)) for part in (d, d[:8]))
+    assert paired.judge({"x": d})["x"].p == pytest.approx(min(1.0, now, at_8))
+
+
+def test_the_trigamma_function_is_inverted():
+    for value in (1e-3, 0.1, 1.0, 20.0, 1e4):
+        assert float(special.polygamma(1, paired._inverse_trigamma(value))) == pytest.approx(value)
+
+
+def test_discoveries_need_more_the_more_is_compared():
+    assert paired.discoveries({"a": 0.009}) == {"a"}
+    assert paired.discoveries({"a": 0.02}) == set()
+    assert paired.discoveries({"a": 0.009, **dict.fromkeys(range(20), 0.9)}) == set()
+    assert paired.discoveries({}) == set()
+
+
+def test_draws_that_never_differ_say_that_nothing_does():
+    e = paired.estimate([Round(0.0, 1), Round(0.0, -1)] * 4)
+    assert (e.ratio, e.p, e.interval()) == (1.0, 1.0, (1.0, 1.0))
+
+
+def test_who_runs_first_makes_no_difference():
+    slot = [Round(0.03 + 0.2 * order, order) for order in (1, -1, -1, 1, -1, 1, 1, -1)]
+    e = paired.estimate(slot)
+    assert e.mean == pytest.approx(0.03)
+    assert e.error == pytest.approx(0.0, abs=1e-12)
+    assert e.freedom == 6
+
+
+def test_rounds_of_one_order_only_are_taken_as_they_are():
+    e = paired.estimate([Round(0.1, 1), Round(0.3, 1), Round(0.2, 1)])
+    assert (e.mean, e.freedom) == (pytest.approx(0.2), 2)
