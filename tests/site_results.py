@@ -18,6 +18,7 @@ import pytest
 from asv import util
 
 from harness.results.asv_files import COLUMNS, measured
+from harness.results.records import file_name
 from harness.stacks.locks import Stack, get_stack, recorded_hashes
 from harness.suite import inside
 
@@ -29,7 +30,8 @@ ASV_PAGES = Path(util.__file__).with_name("www")
 
 def example(backend: str = "nutpie-numba") -> list[dict]:
     """The example records of a measurement."""
-    return json.loads((EXAMPLES / f"ppca-500-{backend}.json").read_text())
+    (path,) = EXAMPLES.glob(f"ppca-500-{backend}.*.json")
+    return json.loads(path.read_text())
 
 
 @cache
@@ -66,10 +68,9 @@ def failed(stack: Stack, model: str, n: int, backend: str, reason: str, protocol
     return [{**trial, "outcome": "failed", "reason": reason, "lock_sha256": stack.sha256, "protocol": protocol}]
 
 
-def write_document(folder: Path, tag: str, documents: list[dict], machine: str = MACHINE) -> Path:
+def write_records(folder: Path, tag: str, documents: list[dict], machine: str = MACHINE) -> Path:
     """Keep the records of a measurement where the results keep them."""
-    s = documents[0]["settings"]
-    path = folder / "records" / machine / tag / f"{s['model']}-{s['n']}-{s['backend']}.json"
+    path = folder / "records" / machine / tag / file_name(documents[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(documents))
     return path
@@ -83,7 +84,7 @@ def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int,
     for stack in stacks:
         kept[stack.tag] = {cell: measurement(stack, *cell, rng, protocol) for cell in cells}
         for documents in kept[stack.tag].values():
-            write_document(folder, stack.tag, documents, machine)
+            write_records(folder, stack.tag, documents, machine)
     write_asv(folder, kept, machine)
 
 

@@ -20,7 +20,7 @@ from harness.suite import inside
 from tests import site_results as make
 
 CELLS = [("ppca", 500, "pymc-c"), ("ppca", 500, "nutpie-numba")]
-RECORD = "records/box/v6.4.0/ppca-500-pymc-c.json"
+RECORD = "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
 
 
 TAG = "v6.4.0"
@@ -62,7 +62,7 @@ def asv_file(folder: Path) -> Path:
 def test_a_shard_is_taken_in_once(shard, results):
     first = collect([shard], results)
     assert (len(first.new), first.refused) == (4, [])  # two records, asv's result, the machine
-    assert (results / "records/box/v6.4.0/ppca-500-pymc-c.json").exists()
+    assert (results / "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").exists()
     assert repr(json.loads(asv_file(results).read_text())) == repr(json.loads(asv_file(shard).read_text()))
     again = collect([shard, shard], results)
     assert (again.new, again.refused) == ([], [])
@@ -96,7 +96,7 @@ def test_what_is_kept_is_not_overwritten_by_a_second_run(shard, results):
     kept = {p: p.read_bytes() for p in results.rglob("*.json")}
     rng = np.random.default_rng(9)
     other = make.measurement(get_stack("v6.4.0"), *CELLS[0], rng, TASK.protocol)
-    make.write_document(shard, "v6.4.0", other)
+    make.write_records(shard, "v6.4.0", other)
     make.write_asv(shard, {"v6.4.0": {CELLS[0]: other}})
     assert collect([shard], results).new == []
     assert {p: p.read_bytes() for p in results.rglob("*.json")} == kept
@@ -120,12 +120,12 @@ def numbers(folder: Path, benchmark: str = "ppca.Sampling.track_sampling") -> di
 
 
 def test_asvs_number_is_taken_with_the_record_of_the_same_trials_or_not_at_all(tmp_path, results):
-    cell, name = ("'pymc-c'", "500"), "records/box/v6.4.0/ppca-500-pymc-c.json"
+    cell, name = ("'pymc-c'", "500"), "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
     for i, seed in enumerate((1, 2)):
         rng = np.random.default_rng(seed)
         cells = {c: make.measurement(get_stack("v6.4.0"), *c, rng, TASK.protocol) for c in CELLS}
         for documents in cells.values():
-            make.write_document(tmp_path / str(i), "v6.4.0", documents)
+            make.write_records(tmp_path / str(i), "v6.4.0", documents)
         make.write_asv(tmp_path / str(i), {"v6.4.0": cells})
     kept = numbers(tmp_path / "0")
     (tmp_path / "0" / name).write_text("[{")
@@ -162,7 +162,7 @@ def test_a_record_of_an_older_suite_is_refused_with_which_and_what_to_do(shard, 
     for document in documents:
         document["protocol"] = 3
         document["provenance"]["suite_commit"] = "fc6da3b72be1074e58d381049cc97ee5ba3a47b4"
-    make.write_document(shard, TAG, documents)
+    make.write_records(shard, TAG, documents)
     why = refused(shard, results)
     assert (
         "it is of protocol 3, and this is 5; it was measured by suite fc6da3b72be1: bring that checkout to the" in why
@@ -172,7 +172,7 @@ def test_a_record_of_an_older_suite_is_refused_with_which_and_what_to_do(shard, 
 def test_a_record_with_a_field_of_another_suite_is_refused_with_which_and_what_to_do(shard, results):
     documents = json.loads((shard / RECORD).read_text())
     documents[0]["clocks"]["new_clock"] = 1.0
-    make.write_document(shard, TAG, documents)
+    make.write_records(shard, TAG, documents)
     why = refused(shard, results)
     assert "0.clocks.new_clock: Extra inputs are not permitted" in why
     assert f"measured by suite {documents[0]['provenance']['suite_commit'][:12]}: bring that checkout" in why
@@ -185,7 +185,7 @@ def test_a_number_of_a_backend_that_a_record_lacks_is_not_taken(shard, results):
 
 
 def test_a_record_with_more_trials_takes_the_place_of_one_with_fewer(shard, results):
-    path = "records/box/v6.4.0/ppca-500-pymc-c.json"
+    path = "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
     (results / path).parent.mkdir(parents=True)
     (results / path).write_text(json.dumps(json.loads((shard / path).read_text())[:1]))
     collect([shard], results)
@@ -203,7 +203,7 @@ def refused(shard: Path, results: Path, task: Task = TASK) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        "records/box/v6.4.0/run.sh", ".github/workflows/x.yml", "records/box/v6.4.0/ppca-500-pymc-c.json.part",
+        "records/box/v6.4.0/run.sh", ".github/workflows/x.yml", "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json.part",
         "records/../../x.json", "stacks/v9.9.9.txt", "records/b x/v6.4.0/ppca-500-pymc-c.json", "asv/box/x.json",
         "records/box/v6.4.0/deeper/ppca-500-pymc-c.json", "-rf",
     ],
@@ -218,20 +218,20 @@ def test_a_file_with_another_name_than_a_result_is_refused(shard, results, name)
     assert not (results / path.relative_to(shard)).exists()
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "records/box/v6.4.0/ppca-500-pymc-c.json", "."])
+@pytest.mark.parametrize("target", ["/etc/passwd", "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "."])
 def test_a_link_is_refused_wherever_it_leads(shard, results, target):
-    (shard / "records/box/v6.4.0/ppca-500-blackjax.json").symlink_to(target)
+    (shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").symlink_to(target)
     assert "not a plain file" in refused(shard, results)
-    assert not (results / "records/box/v6.4.0/ppca-500-blackjax.json").exists()
+    assert not (results / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").exists()
 
 
 def test_a_pipe_is_refused_and_not_read(shard, results):
-    os.mkfifo(shard / "records/box/v6.4.0/ppca-500-blackjax.json")
+    os.mkfifo(shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json")
     assert "not a plain file" in refused(shard, results)
 
 
 def test_a_large_file_is_refused_without_being_read(shard, results):
-    with (shard / "records/box/v6.4.0/ppca-500-blackjax.json").open("wb") as file:
+    with (shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").open("wb") as file:
         file.truncate(collecting.LARGEST_FILE + 1)
     assert "larger than 5 MB" in refused(shard, results)
 
@@ -267,7 +267,7 @@ def test_a_name_is_told_so_that_it_does_nothing(shard, results, name):
 def test_a_field_that_no_trial_writes_is_refused(shard, results):
     documents = json.loads((shard / RECORD).read_text())
     documents[1]["clocks"]["more"] = [[1] * 1000] * 10
-    make.write_document(shard, TAG, documents)
+    make.write_records(shard, TAG, documents)
     assert "1.clocks.more: Extra inputs are not permitted" in refused(shard, results)
 
 
@@ -286,11 +286,11 @@ def test_a_good_measurement_is_not_overwritten_by_one_that_failed(shard, results
     other = make.measurement(get_stack("v6.4.0"), *CELLS[0], np.random.default_rng(9), TASK.protocol)
     failed = make.failed(get_stack("v6.4.0"), *CELLS[0], "why", TASK.protocol)[0]
     failed |= {"settings": other[1]["settings"] | {"seed": 99}}
-    make.write_document(shard, "v6.4.0", [*other, failed | {"kind": "warm"}])
+    make.write_records(shard, "v6.4.0", [*other, failed | {"kind": "warm"}])
     assert collect([shard], results).new == []
     assert (results / RECORD).read_bytes() == kept
     documents = json.loads(kept)
-    make.write_document(shard, "v6.4.0", [*documents, failed | {"kind": "warm"}])
+    make.write_records(shard, "v6.4.0", [*documents, failed | {"kind": "warm"}])
     assert RECORD in collect([shard], results).new, "a trial more of the same measurement is news"
 
 
@@ -306,9 +306,9 @@ def test_a_good_record_without_asvs_number_is_not_taken_and_both_are_when_they_c
 
 
 def test_a_record_of_a_backend_that_cannot_sample_needs_no_number(shard, results):
-    make.write_document(shard, TAG, make.failed(get_stack(TAG), "ppca", 500, "blackjax", "why", TASK.protocol))
+    make.write_records(shard, TAG, make.failed(get_stack(TAG), "ppca", 500, "blackjax", "why", TASK.protocol))
     assert collect([shard], results).refused == []
-    assert (results / "records/box/v6.4.0/ppca-500-blackjax.json").exists()
+    assert (results / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").exists()
 
 
 @pytest.mark.parametrize("name", ["asv/box/{}-stack-py3.12.json", "asv/benchmarks.json"])
@@ -347,7 +347,7 @@ def test_a_damaged_or_forged_record_is_refused_and_the_rest_taken(shard, results
     reason = refused(shard, results)
     assert why in reason
     assert str(shard.parent) not in reason
-    assert (results / "records/box/v6.4.0/ppca-500-nutpie-numba.json").exists()
+    assert (results / "records/box/v6.4.0/ppca-500-nutpie-numba.20261127T044050.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_a_forged_result_of_asv_is_refused(shard, results, change):
 
 
 def test_a_reason_with_line_ends_is_told_in_one_line(shard, results):
-    (shard / "records/box/v6.4.0/ppca-500-blackjax.json").write_text('{"a": "\\n::error::x"}')
+    (shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").write_text('{"a": "\\n::error::x"}')
     assert "\n" not in refused(shard, results)
 
 
@@ -484,7 +484,7 @@ def test_no_number_of_a_record_is_beyond_all_measure(shard, results, where, valu
 def test_a_standard_deviation_is_not_negative(shard, results):
     documents = json.loads((shard / RECORD).read_text())
     documents[1]["diagnostics"]["w1w1"]["sd"] = -1e300
-    make.write_document(shard, TAG, documents)
+    make.write_records(shard, TAG, documents)
     assert "diagnostics.w1w1.sd" in refused(shard, results)
 
 
@@ -503,7 +503,7 @@ def test_what_was_not_to_be_measured_is_refused(tmp_path, results):
     task = replace(TASK, cells=frozenset(CELLS))
     collected = collect([tmp_path / "shard"], results, task)
     assert {name for name in written(results) if name.startswith("records")} == {
-        f"records/box/{TAG}/ppca-500-{backend}.json" for backend in ("pymc-c", "nutpie-numba")
+        f"records/box/{TAG}/ppca-500-{backend}.20261127T044050.json" for backend in ("pymc-c", "nutpie-numba")
     }
     assert sum("its stack was not to be measured" in reason for reason in collected.refused) == 4
     assert sum("its model, size or backend was not to be" in reason for reason in collected.refused) == 1
@@ -516,7 +516,7 @@ def test_what_is_kept_of_another_stack_does_not_change_for_a_trial_that_somebody
     collect([tmp_path / "0"], results, both)
     before = {name: (results / name).read_bytes() for name in written(results)}
     make.build(tmp_path / "1", [get_stack("v6.3.2"), get_stack(TAG)], CELLS)
-    path = tmp_path / "1/records/box/v6.3.2/ppca-500-pymc-c.json"
+    path = tmp_path / "1/records/box/v6.3.2/ppca-500-pymc-c.20261127T044050.json"
     documents = json.loads(path.read_text())
     path.write_text(json.dumps([*documents, documents[-1]]))
     collect([tmp_path / "1"], results)
@@ -527,12 +527,12 @@ def test_what_is_kept_of_another_stack_does_not_change_for_a_trial_that_somebody
 def test_what_is_kept_gives_way_only_to_what_goes_on_from_it(shard, results, outcome):
     stack = get_stack(TAG)
     if outcome == "failed":
-        make.write_document(shard, TAG, make.failed(stack, *CELLS[0], "why", TASK.protocol))
+        make.write_records(shard, TAG, make.failed(stack, *CELLS[0], "why", TASK.protocol))
     collect([shard], results)
     kept = (results / RECORD).read_bytes()
     again = [*make.measurement(stack, *CELLS[0], np.random.default_rng(9), TASK.protocol)]
     again.append(again[-1])
-    make.write_document(shard, TAG, again)
+    make.write_records(shard, TAG, again)
     make.write_asv(shard, {TAG: {CELLS[0]: again}})
     taken = collect([shard], results)
     assert RECORD not in taken.new
@@ -541,7 +541,7 @@ def test_what_is_kept_gives_way_only_to_what_goes_on_from_it(shard, results, out
 
 def test_what_is_kept_of_an_older_protocol_gives_way(shard, results):
     documents = json.loads((shard / RECORD).read_text())
-    make.write_document(results, TAG, [d | {"protocol": TASK.protocol - 1} for d in documents])
+    make.write_records(results, TAG, [d | {"protocol": TASK.protocol - 1} for d in documents])
     assert RECORD in collect([shard], results).new
     assert json.loads((results / RECORD).read_text()) == documents
 
@@ -592,14 +592,14 @@ def test_of_a_measurement_that_failed_there_is_no_number(shard, results):
     documents = json.loads((shard / RECORD).read_text())
     failed = make.failed(get_stack(TAG), *CELLS[0], "why", TASK.protocol)[0]
     failed |= {"settings": documents[1]["settings"] | {"seed": 99}}
-    make.write_document(shard, TAG, [*documents, failed | {"kind": "warm"}])
+    make.write_records(shard, TAG, [*documents, failed | {"kind": "warm"}])
     with_numbers(shard, "ppca.Sampling.track_sampling", lambda value: value and value / 1000)
     collect([shard], results)
     assert numbers(results) == {c: v for c, v in before.items() if c != ("'pymc-c'", "500")}
 
 
 def test_no_number_is_taken_of_what_was_not_planned_however_known_its_record_is(shard, results):
-    make.write_document(shard, TAG, make.failed(get_stack(TAG), "ppca", 500, "blackjax", "why", TASK.protocol))
+    make.write_records(shard, TAG, make.failed(get_stack(TAG), "ppca", 500, "blackjax", "why", TASK.protocol))
     collect([shard], results)
     before = {name: (results / name).read_bytes() for name in written(results)}
     document = json.loads(asv_file(shard).read_text())
@@ -614,9 +614,9 @@ def test_no_number_is_taken_of_what_was_not_planned_however_known_its_record_is(
 def test_no_number_is_taken_of_another_machine(shard, results):
     collect([shard], results)
     make.build(shard, [get_stack(TAG)], CELLS, machine="other")
-    make.write_document(shard, TAG, json.loads((results / RECORD).read_text()))
-    (shard / "records/other/v6.4.0/ppca-500-pymc-c.json").unlink()
-    (shard / "records/other/v6.4.0/ppca-500-nutpie-numba.json").unlink()
+    make.write_records(shard, TAG, json.loads((results / RECORD).read_text()))
+    (shard / "records/other/v6.4.0/ppca-500-pymc-c.20261127T044050.json").unlink()
+    (shard / "records/other/v6.4.0/ppca-500-nutpie-numba.20261127T044050.json").unlink()
     collect([shard], results, replace(TASK, machine="other"))
     rows = [json.loads(p.read_text())["results"] for p in (results / "asv/other").glob("*-stack-*.json")]
     assert rows in ([], [{}])
@@ -624,7 +624,7 @@ def test_no_number_is_taken_of_another_machine(shard, results):
 
 def test_a_measurement_has_no_more_trials_than_were_planned(shard, results):
     documents = json.loads((shard / RECORD).read_text())
-    make.write_document(shard, TAG, [*documents, documents[-1]])
+    make.write_records(shard, TAG, [*documents, documents[-1]])
     assert "it has 4 trials, and 3 at most were to be run" in refused(shard, results, replace(TASK, trials=3))
 
 

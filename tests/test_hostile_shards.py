@@ -46,9 +46,9 @@ def honest(tmp_path_factory) -> Files:
     # A cold trial and a warm one, which is less to read and to write two thousand times.
     (path,) = folder.rglob("ppca-500-pymc-c.json")
     trials = json.loads(path.read_text())[:2]
-    make.write_document(folder, STACKS[0].tag, trials)
+    make.write_records(folder, STACKS[0].tag, trials)
     make.write_asv(folder, {STACKS[0].tag: {CELLS[0]: trials}})
-    make.write_document(folder, STACKS[0].tag, make.failed(STACKS[0], *CELLS[1], "TypeError: no", TASK.protocol))
+    make.write_records(folder, STACKS[0].tag, make.failed(STACKS[0], *CELLS[1], "TypeError: no", TASK.protocol))
     paths = (p for p in folder.rglob("*.json") if p.name != "benchmarks.json")
     return {p.relative_to(folder).as_posix(): json.loads(p.read_text()) for p in paths}
 
@@ -91,11 +91,11 @@ VALUES = st.one_of(
 NAMES = st.one_of(
     st.sampled_from(
         [
-            "records/box/v6.4.0/ppca-500-pymc-c.json", "records/other/v6.4.0/ppca-500-pymc-c.json",
-            "records/box/v9.9.9/ppca-500-pymc-c.json", "records/box/v6.4.0/ppca-5000-pymc-c.json",
+            "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "records/other/v6.4.0/ppca-500-pymc-c.20261127T044050.json",
+            "records/box/v9.9.9/ppca-500-pymc-c.20261127T044050.json", "records/box/v6.4.0/ppca-5000-pymc-c.20261127T044050.json",
             "asv/benchmarks.json", "asv/box/machine.json", "asv/other/machine.json", "stacks/v9.txt",
             ".git/config", "records/box/v6.4.0/x y.json", "x\n::error::y",
-            "records/box/v6.4.0/ppca-0500-pymc-c.json", "records/box/v6.4.0/ppca-500-\u202epymc-c.json", "a" * 200,
+            "records/box/v6.4.0/ppca-0500-pymc-c.20261127T044050.json", "records/box/v6.4.0/ppca-500-\u202epymc-c.20261127T044050.json", "a" * 200,
         ]
     ),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1, max_size=20),
@@ -277,7 +277,7 @@ class Collector:
         # Nothing is written but results that were planned, none of them large.
         assert {path.name for path in place.iterdir()} == around
         commit = recorded_hashes()[stack.tag]
-        planned = {f"records/box/{stack.tag}/{model}-{n}-{backend}.json" for model, n, backend in CELLS}
+        planned = {f"records/box/{stack.tag}/{model}-{n}-{backend}.20261127T044050.json" for model, n, backend in CELLS}
         planned |= {f"asv/box/{commit[:8]}-stack-py3.12.json", "asv/box/machine.json", "asv/benchmarks.json"}
         assert now.keys() <= planned
         assert all(len(content) <= collecting.LARGEST_FILE for content in now.values())

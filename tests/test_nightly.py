@@ -50,8 +50,8 @@ def test_what_is_measured_is_not_left(results):
 
 
 def test_what_was_withdrawn_or_is_damaged_is_left(results):
-    (results / "records/box/v6.4.0/ppca-500-pymc-c.json").unlink()
-    (results / "records/box/v6.3.2/ppca-500-pymc-c.json").write_text("[{")
+    (results / "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").unlink()
+    (results / "records/box/v6.3.2/ppca-500-pymc-c.20261127T044050.json").write_text("[{")
     assert left(["v6.3.2", "v6.4.0"]) == ["v6.4.0", "v6.3.2"]
 
 
@@ -252,7 +252,7 @@ def test_inputs_by_hand_that_name_nothing_are_one_sentence(results, monkeypatch,
 
 
 def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, tmp_path):
-    other = results / "records/another/v6.4.0/ppca-500-pymc-c.json"
+    other = results / "records/another/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
     other.parent.mkdir(parents=True)
     other.write_text("[]")
     (results / "records/box/v6.4.0/notes.txt").write_text("mine")
@@ -260,7 +260,7 @@ def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, 
     commit = locks.recorded_hashes()["v6.4.0"][:8]
     handed = {p.relative_to(tmp_path / "shard").as_posix() for p in (tmp_path / "shard").rglob("*") if p.is_file()}
     assert handed == {
-        "records/box/v6.4.0/ppca-500-pymc-c.json", "records/box/v6.4.0/ppca-500-nutpie-numba.json",
+        "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "records/box/v6.4.0/ppca-500-nutpie-numba.20261127T044050.json",
         f"asv/box/{commit}-stack-py3.12.json", "asv/box/machine.json",
     }  # fmt: skip
 
@@ -310,7 +310,7 @@ def told(folder, jobs=NEEDS) -> tuple[object, list[dict]]:
 def broken_and_told(results, folder) -> None:
     """A backend breaks, and an issue says so."""
     trials = make.failed(locks.get_stack("v6.4.0"), "ppca", 500, "pymc-c", "why", inside()["protocol"])
-    make.write_document(results, "v6.4.0", trials)
+    make.write_records(results, "v6.4.0", trials)
     assert [d["title"] for d in told(folder, jobs=None)[1]] == ["pymc-c on ppca (n=500) is broken in PyMC 6.4.0"]
 
 
@@ -329,7 +329,7 @@ def test_a_run_that_failed_is_told_even_where_no_finding_can_be_made(results, tm
     assert str(error) in issues[1]["text"]
 
 
-@pytest.mark.parametrize("name", ["records/box/v6.4.0/ppca-500-pymc-c.json", "compatibility.json"])
+@pytest.mark.parametrize("name", ["records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "compatibility.json"])
 def test_what_cannot_be_read_closes_nothing_and_is_named(results, tmp_path, name):
     broken_and_told(results, tmp_path / "issues")
     (results / name).write_text("[{")

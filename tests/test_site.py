@@ -79,9 +79,9 @@ def spoiled(tmp_path_factory) -> Published:
     folder = tmp_path_factory.mktemp("spoiled")
     results = folder / "results"
     make.build(results, [get_stack("v6.2.0"), OLD, NEW], CELLS)
-    make.write_document(results, "v6.3.2", make.example_for(OLD, "blackjax", PROTOCOL))
+    make.write_records(results, "v6.3.2", make.example_for(OLD, "blackjax", PROTOCOL))
     for backend, reason in (("blackjax", HOSTILE), ("default", "=HYPERLINK(1)")):
-        make.write_document(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, reason, PROTOCOL))
+        make.write_records(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, reason, PROTOCOL))
     newest = results / "records/box/v6.4.0"
     # Records that are none
     for backend, text in UNREADABLE.items():
@@ -95,9 +95,9 @@ def spoiled(tmp_path_factory) -> Published:
     for name, change in (("pymc-c", {"protocol": 1}), ("numpyro-parallel", {"lock_sha256": "0" * 64})):
         rewrite(newest / f"ppca-500-{name}.json", lambda r, change=change: r.update(change))
     rewrite(newest / "ppca-5000-pymc-c.json", lambda r: r["provenance"].update(cpu_count=64))
-    make.write_document(results, "v9.9.9", make.example_for(NEW, "pymc-c", PROTOCOL))
+    make.write_records(results, "v9.9.9", make.example_for(NEW, "pymc-c", PROTOCOL))
     for name in NO_MACHINES:
-        make.write_document(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), name)
+        make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), name)
     formulas = itertools.cycle(FORMULAS)
     for path in sorted((results / "records/box/v6.3.2").glob("*.json")):
         rewrite(path, lambda r: r["provenance"].update(cpu_model=next(formulas)))
@@ -117,11 +117,11 @@ def two_machines(tmp_path_factory) -> Published:
     folder = tmp_path_factory.mktemp("two")
     results = folder / "results"
     for backend in ("nutpie-numba", "pymc-c"):
-        make.write_document(results, "v6.3.2", make.example_for(OLD, backend, PROTOCOL))
-        make.write_document(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, "why", PROTOCOL))
+        make.write_records(results, "v6.3.2", make.example_for(OLD, backend, PROTOCOL))
+        make.write_records(results, "v6.4.0", make.failed(NEW, "ppca", 500, backend, "why", PROTOCOL))
     large = make.measurement(NEW, "ppca", 5000, "pymc-c", np.random.default_rng(3), PROTOCOL)
-    make.write_document(results, "v6.4.0", large)
-    make.write_document(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), "other")
+    make.write_records(results, "v6.4.0", large)
+    make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), "other")
     cell = {"outcome": "failed", "reason": "it is new"}
     blackjax = {"outcome": "failed", "reason": "why"}
     sweep(results, make.failed(NEW, "ppca", 500, "blackjax", "why", PROTOCOL))
@@ -229,9 +229,9 @@ def test_the_same_results_are_the_same_bytes_in_another_place_and_process(good, 
 
 
 def test_a_number_leads_to_its_record_and_is_in_the_csv_and_the_json(good):
-    record = json.loads((good.site / "data/records/box/v6.4.0/ppca-500-pymc-c.json").read_text())
-    assert record == json.loads((good.results / "records/box/v6.4.0/ppca-500-pymc-c.json").read_text())
-    assert "data/records/box/v6.4.0/ppca-500-pymc-c.json" in pages(good.site)["index.html"].links
+    record = json.loads((good.site / "data/records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").read_text())
+    assert record == json.loads((good.results / "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").read_text())
+    assert "data/records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json" in pages(good.site)["index.html"].links
     lines = list(csv.DictReader(io.StringIO((good.site / "data/measurements.csv").read_text())))
     assert len(lines) == 2 * len(CELLS) * 3
     (row,) = [r for r in lines if (r["release"], r["backend"], r["n"], r["trial"]) == ("v6.4.0", "pymc-c", "500", "0")]
@@ -318,7 +318,7 @@ def test_a_name_that_is_no_name_is_left_out(spoiled, i):
 @pytest.mark.parametrize("backend", UNREADABLE)
 def test_a_record_that_cannot_be_read_is_named_and_the_rest_is_shown(spoiled, backend):
     trust = pages(spoiled.site)["trust.html"].text
-    assert f"results/records/box/v6.4.0/ppca-500-{backend}.json is not a list of records" in trust
+    assert f"results/records/box/v6.4.0/ppca-500-{backend}.20261127T044050.json is not a list of records" in trust
     assert str(spoiled.results.parent) not in trust
     assert "nutpie-numba" in pages(spoiled.site)["index.html"].text
 
@@ -327,7 +327,7 @@ def test_records_of_another_protocol_or_environment_are_kept_apart(spoiled):
     trust = pages(spoiled.site)["trust.html"].text
     assert "1 measurement made by protocol 1" in trust
     assert "1 measurement made in an environment that is not the one of the lock" in trust
-    assert not (spoiled.site / "data/records/box/v6.4.0/ppca-500-pymc-c.json").exists()
+    assert not (spoiled.site / "data/records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").exists()
 
 
 def test_results_without_records_and_records_without_results_are_told(spoiled):
@@ -414,7 +414,7 @@ def test_a_site_of_nothing_says_how_to_measure(tmp_path):
 
 
 def test_a_site_of_one_release_of_one_backend(tmp_path):
-    make.write_document(tmp_path / "results", "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL))
+    make.write_records(tmp_path / "results", "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL))
     found = pages(make.publish(tmp_path))
     assert "pymc-c is the only backend that gave a valid answer" in found["index.html"].text
     assert "a second one is needed" in found["index.html"].text
@@ -422,7 +422,7 @@ def test_a_site_of_one_release_of_one_backend(tmp_path):
 
 def test_a_site_of_failures_only_shows_their_reasons(tmp_path):
     for backend in ("blackjax", "pymc-c"):
-        make.write_document(
+        make.write_records(
             tmp_path / "results", "v6.4.0", make.failed(NEW, "ppca", 500, backend, "it fell over", PROTOCOL)
         )
     found = pages(make.publish(tmp_path))

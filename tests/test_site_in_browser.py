@@ -66,7 +66,7 @@ def site(tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "results/sweep", results / "sweep")
     protocol = inside()["protocol"]
     for tag in TAGS[1:]:
-        make.write_document(
+        make.write_records(
             results, tag, make.failed(get_stack(tag), "ppca", 500, "blackjax", "no progress_bar", protocol)
         )
     return publish(folder)
@@ -232,7 +232,7 @@ def test_a_bar_can_be_reached_and_followed_by_keyboard(page):
     link.focus()
     assert "caches: importing (setup) " in page.locator("#hint").inner_text()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/data/records/box/v6.4.0/ppca-500-*.json")
+    page.wait_for_url("**/data/records/box/v6.4.0/ppca-500-*.20261127T044050.json")
 
 
 def test_a_link_into_asvs_pages_opens_the_graph_of_the_same_series(page):
