@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from harness.results.records import Measurement, Record
 
 SETTINGS = {"model": "ppca", "n": 500, "backend": "pymc-c", "chains": 4, "cores": 4}
@@ -57,3 +59,40 @@ def measured(tag: str, *trials: dict) -> Measurement:
     """The trials as a measurement."""
     s = trials[0]["settings"]
     return Measurement(tag, s["model"], s["n"], s["backend"], tuple(map(read, trials)))
+
+
+def side_by_side(
+    arms: dict[str, dict],
+    rounds: int = 8,
+    cell: tuple[str, int, str] = ("ppca", 500, "pymc-c"),
+    noise: float = 0.01,
+    block: str = "a",
+) -> list[Measurement]:
+    """Measurements of these stacks in the same rounds, cold and warm, by tag: `rounds` of each kind.
+
+    Each stack has the clocks that are given for it, all times a little off in each trial, and may have `changes` of its
+    own.
+    """
+    rng = np.random.default_rng(20261127)
+    found = []
+    for arm, (tag, given) in enumerate(arms.items()):
+        changes = dict(given)
+        seconds = {"setup": 3.0, "tuning": 0.5, "drawing": 1.5, "finish": 0.5} | changes.pop("clocks", {})
+        trials = []
+        for kind, numbers in (("cold", range(rounds)), ("warm", range(1, rounds + 1))):
+            for number in numbers:
+                factor = float(np.exp(noise * rng.normal()))
+                told = {
+                    "block": block, "number": number, "position": (number + arm) % len(arms), "stacks": list(arms)
+                }  # fmt: skip
+                seed = number if kind == "warm" else 10**6 * number
+                trials.append(
+                    document(
+                        kind, seed=seed, effective=400.0 if kind == "warm" else None, round=told,
+                        clocks={name: s * factor for name, s in seconds.items()},
+                        settings=dict(zip(("model", "n", "backend"), cell, strict=True)) | {"seed": seed},
+                        **changes,
+                    )
+                )  # fmt: skip
+        found.append(measured(tag, *trials))
+    return found

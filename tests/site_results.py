@@ -24,6 +24,8 @@ from harness.suite import inside
 
 EXAMPLES = Path(__file__).with_name("records") / "v6.4.0"
 MACHINE = "box"
+STAMP = "20261127T044050"
+"""When all measurements began, as the names of their files say it: that is when the example's did."""
 BENCHMARKS = Path(__file__).parents[1] / "results/asv/benchmarks.json"
 ASV_PAGES = Path(util.__file__).with_name("www")
 
@@ -78,11 +80,15 @@ def write_records(folder: Path, tag: str, documents: list[dict], machine: str = 
 
 def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int, str]], machine: str = MACHINE) -> None:
     """Records and asv's results of these parameter sets in all of these stacks, with asv's list of benchmarks."""
-    protocol = inside()["protocol"]
+    protocol, stacks = inside()["protocol"], list(stacks)
     rng = np.random.default_rng(4)
     kept: dict[str, dict] = {}
-    for stack in stacks:
+    for position, stack in enumerate(stacks):
+        told = {"block": "sitting", "position": position, "stacks": [s.tag for s in stacks]}
         kept[stack.tag] = {cell: measurement(stack, *cell, rng, protocol) for cell in cells}
+        for documents in kept[stack.tag].values():
+            for number, document in enumerate(documents):
+                document["round"] = told | {"number": number}
         for documents in kept[stack.tag].values():
             write_records(folder, stack.tag, documents, machine)
     write_asv(folder, kept, machine)

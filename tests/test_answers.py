@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.judging import changes, efficiency, guidance
+from harness.judging import answers, efficiency, guidance
 from harness.judging.answers import answer, seconds, time
-from harness.judging.changes import Noise
+from harness.judging.noise import Noise
 from harness.results.store import MachineResults
 from harness.stacks.locks import load_stacks
 from tests import made_records
@@ -36,15 +36,15 @@ def measurement(
 @pytest.fixture(autouse=True)
 def given_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a machine varies by is what a test gives to `content`, if it does."""
-    real = changes.noise_of
-    monkeypatch.setattr(changes, "noise_of", lambda machine: machine.__dict__.get("noise") or real(machine))
+    real = answers.noise_of
+    monkeypatch.setattr(answers, "noise_of", lambda machine: machine.__dict__.get("noise") or real(machine))
 
 
 def content(*measurements, noise=NOISE, table=None) -> MachineResults:
     cells: dict = {}
     for m in measurements:
         cells.setdefault(m.tag, {})[m.model, m.n, m.backend] = m
-    found = MachineResults("box", stacks(), BACKENDS, cells, (), table or {"releases": {}})
+    found = MachineResults("box", stacks(), BACKENDS, cells, (), table or {"releases": {}}, measurements)
     found.__dict__["noise"] = noise
     return found
 

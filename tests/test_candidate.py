@@ -17,6 +17,7 @@ from harness.stacks.locks import load_stacks
 from harness.suite import inside
 from tests import site_results as make
 from tests.conftest import copy_suite
+from tests.site_results import STAMP
 from tests.test_parent import ends
 
 pytestmark = pytest.mark.slow
@@ -87,7 +88,7 @@ def test_twenty_honest_shards_are_taken(checkout, tmp_path):
 
 def test_what_the_site_cannot_be_built_with_is_left_out_by_name_and_the_rest_is_kept(checkout, shards):
     tag = shards[1].folder.name
-    break_the_site(checkout, f"list(RESULTS.glob('records/*/{tag}/ppca-500-blackjax.20261127T044050.json'))")
+    break_the_site(checkout, f"list(RESULTS.glob('records/*/{tag}/ppca-500-blackjax.{STAMP}.json'))")
     collected = candidate.take(shards, checkout)
     (refusal,) = collected.refused
     assert refusal.startswith(f"{tag}, ppca-500-blackjax: the site cannot be built with it (")

@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 from harness import cli, paths
 from harness.cli import app
 from harness.errors import BenchError
-from harness.measuring import run
-from harness.measuring.run import Cell
+from harness.measuring import cells, run
+from harness.measuring.cells import Cell
+from harness.results.records import file_name
 from harness.stacks.locks import get_stack, load_stacks, recorded_hashes
 from harness.suite import inside
+from tests.site_results import example
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = Path(sys.executable).with_name("bench")
@@ -93,17 +95,17 @@ def description():
 
 
 def test_the_small_sizes_are_the_smallest_of_each_model(description):
-    small = run.cells(description, small=True)
+    small = cells.cells(description, small=True)
     assert {(c.model, c.n) for c in small} >= {("ppca", 500), ("discrete", 100)}
     assert Cell("ppca", 5000, "default") not in small
-    assert Cell("ppca", 5000, "default") in run.cells(description, small=False)
+    assert Cell("ppca", 5000, "default") in cells.cells(description, small=False)
     assert len({c.backend for c in small}) == 10
 
 
 @pytest.fixture
 def their_protocol(description):
     """What the kept records were measured by."""
-    record = json.loads((ROOT / "tests/records/v6.4.0/ppca-500-pymc-c.json").read_text())[0]
+    record = example("pymc-c")[0]
     return {**description, "protocol": record["protocol"]}
 
 
@@ -120,49 +122,55 @@ def results(tmp_path, monkeypatch):
 
 
 def test_what_both_asv_and_the_records_have_is_measured(results, their_protocol):
-    done = run.measured("box", get_stack("v6.4.0"), their_protocol, warm=1)
-    assert {c.backend for c, m in done.items() if m.outcome == "ok"} == {"pymc-c", "pymc-jax"}
-    assert Cell("ppca", 500, "blackjax") in done, "a failure is a result"
+    done = run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=1)
+    assert {c.backend for c in done} == {"pymc-c", "pymc-jax", "blackjax"}, "a failure is a result"
 
 
 def test_more_warm_trials_than_there_are_must_be_measured(results, their_protocol):
-    done = run.measured("box", get_stack("v6.4.0"), their_protocol, warm=3)
-    assert not any(m.outcome == "ok" for m in done.values())
+    done = run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=3)
+    assert {c.backend for c in done} == {"blackjax"}
 
 
 @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"results": {"ppca.Sampling.track_sampling": "x"}}', None])
 def test_what_asv_has_lost_is_measured_again(results, their_protocol, content):
     results.unlink() if content is None else results.write_text(content)
-    done = run.measured("box", get_stack("v6.4.0"), their_protocol, warm=1)
-    assert not any(m.outcome == "ok" for m in done.values())
+    done = run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=1)
+    assert {c.backend for c in done} == {"blackjax"}
 
 
 def test_another_protocol_must_be_measured(results, description):
     changed = {**description, "protocol": description["protocol"] + 1}
-    assert run.measured("box", get_stack("v6.4.0"), changed, warm=1) == {}
+    assert run.measured("box", [get_stack("v6.4.0")], changed, warm=1) == set()
+
+
+def test_releases_that_were_not_measured_side_by_side_are_measured_again(results, their_protocol):
+    assert run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=1)
+    assert run.measured("box", [get_stack("v6.3.2"), get_stack("v6.4.0")], their_protocol, warm=1) == set()
+
+
+def estimate(*wanted: Cell) -> float:
+    return run.estimate_seconds("box", {cell: {"cold": 1, "warm": 1} for cell in wanted}, arms=1)
 
 
 def test_the_estimate_is_what_the_cells_took_before(results):
-    plan = {"v6.3.2": [Cell("ppca", 500, "pymc-c"), Cell("ppca", 500, "never-measured")]}
-    known = run.estimate_seconds("box", {"v6.3.2": plan["v6.3.2"][:1]}, warm=1)
+    known = estimate(Cell("ppca", 500, "pymc-c"))
     assert 20 < known < 60
-    assert run.estimate_seconds("box", plan, warm=1) > known
+    assert estimate(Cell("ppca", 500, "pymc-c"), Cell("ppca", 500, "never-measured")) > known
 
 
 def test_the_estimate_does_not_count_on_failing_again(results):
-    failed_once = {"v6.3.2": [Cell("ppca", 500, "pymc-c")]}
-    expected = run.estimate_seconds("box", failed_once, warm=1)
-    copy = results.parents[2] / "records/box/v6.3.2/ppca-500-pymc-c.json"
-    copy.parent.mkdir(parents=True)
-    failure = json.loads((ROOT / "tests/records/v6.4.0/ppca-500-blackjax.json").read_text())
+    expected = estimate(Cell("ppca", 500, "pymc-c"))
+    failure = example("blackjax")
     failure[0]["settings"]["backend"] = "pymc-c"
+    copy = results.parents[2] / "records/box/v6.3.2" / file_name(failure[0])
+    copy.parent.mkdir(parents=True)
     copy.write_text(json.dumps(failure))
-    assert run.estimate_seconds("box", failed_once, warm=1) == expected
+    assert estimate(Cell("ppca", 500, "pymc-c")) == expected
 
 
 def test_the_estimate_of_what_was_never_measured_grows_with_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    small, large = (run.estimate_seconds("box", {"v6.4.0": [Cell("ppca", n, "pymc-c")]}, 1) for n in (500, 50_000))
+    small, large = (estimate(Cell("ppca", n, "pymc-c")) for n in (500, 50_000))
     assert 5 < large / small < 20
 
 
@@ -170,7 +178,7 @@ def test_asv_is_asked_for_the_planned_cells_and_no_others(description):
     import re
 
     wanted = [Cell("ppca", 500, "nutpie-jax"), Cell("discrete", 100, "default"), Cell("discrete", 100, "blackjax")]
-    patterns = run.asv_selection(wanted, description, gradients=True)[1::2]
+    patterns = [*run.asv_selection(wanted, description), *run.gradient_selection(wanted, description)][1::2]
 
     def selected(name: str) -> bool:
         return any(re.search(pattern, name) for pattern in patterns)
@@ -227,10 +235,10 @@ def test_whatever_ends_a_command_is_on_the_page_of_its_job(tmp_path, monkeypatch
 
 
 def test_chosen_backends_are_measured_and_an_unknown_one_is_named(description):
-    chosen = run.cells(description, small=True, models=["discrete"], backends=["blackjax", "pymc-c"])
+    chosen = cells.cells(description, small=True, models=["discrete"], backends=["blackjax", "pymc-c"])
     assert [cell.backend for cell in chosen] == ["pymc-c", "blackjax"]
     with pytest.raises(BenchError, match=r"no backend 'stan': choose one of default, pymc-c"):
-        run.cells(description, small=True, backends=["stan"])
+        cells.cells(description, small=True, backends=["stan"])
 
 
 @pytest.mark.parametrize("arguments", [(), ("--phases",)])

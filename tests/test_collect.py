@@ -18,9 +18,10 @@ from harness.results.collecting import Collected, Shard, Task
 from harness.stacks.locks import get_stack, recorded_hashes
 from harness.suite import inside
 from tests import site_results as make
+from tests.site_results import STAMP
 
 CELLS = [("ppca", 500, "pymc-c"), ("ppca", 500, "nutpie-numba")]
-RECORD = "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
+RECORD = f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
 
 
 TAG = "v6.4.0"
@@ -62,7 +63,7 @@ def asv_file(folder: Path) -> Path:
 def test_a_shard_is_taken_in_once(shard, results):
     first = collect([shard], results)
     assert (len(first.new), first.refused) == (4, [])  # two records, asv's result, the machine
-    assert (results / "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").exists()
+    assert (results / f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json").exists()
     assert repr(json.loads(asv_file(results).read_text())) == repr(json.loads(asv_file(shard).read_text()))
     again = collect([shard, shard], results)
     assert (again.new, again.refused) == ([], [])
@@ -120,7 +121,7 @@ def numbers(folder: Path, benchmark: str = "ppca.Sampling.track_sampling") -> di
 
 
 def test_asvs_number_is_taken_with_the_record_of_the_same_trials_or_not_at_all(tmp_path, results):
-    cell, name = ("'pymc-c'", "500"), "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
+    cell, name = ("'pymc-c'", "500"), f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
     for i, seed in enumerate((1, 2)):
         rng = np.random.default_rng(seed)
         cells = {c: make.measurement(get_stack("v6.4.0"), *c, rng, TASK.protocol) for c in CELLS}
@@ -185,7 +186,7 @@ def test_a_number_of_a_backend_that_a_record_lacks_is_not_taken(shard, results):
 
 
 def test_a_record_with_more_trials_takes_the_place_of_one_with_fewer(shard, results):
-    path = "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
+    path = f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
     (results / path).parent.mkdir(parents=True)
     (results / path).write_text(json.dumps(json.loads((shard / path).read_text())[:1]))
     collect([shard], results)
@@ -203,7 +204,7 @@ def refused(shard: Path, results: Path, task: Task = TASK) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        "records/box/v6.4.0/run.sh", ".github/workflows/x.yml", "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json.part",
+        "records/box/v6.4.0/run.sh", ".github/workflows/x.yml", f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json.part",
         "records/../../x.json", "stacks/v9.9.9.txt", "records/b x/v6.4.0/ppca-500-pymc-c.json", "asv/box/x.json",
         "records/box/v6.4.0/deeper/ppca-500-pymc-c.json", "-rf",
     ],
@@ -218,20 +219,20 @@ def test_a_file_with_another_name_than_a_result_is_refused(shard, results, name)
     assert not (results / path.relative_to(shard)).exists()
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "."])
+@pytest.mark.parametrize("target", ["/etc/passwd", f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json", "."])
 def test_a_link_is_refused_wherever_it_leads(shard, results, target):
-    (shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").symlink_to(target)
+    (shard / f"records/box/v6.4.0/ppca-500-blackjax.{STAMP}.json").symlink_to(target)
     assert "not a plain file" in refused(shard, results)
-    assert not (results / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").exists()
+    assert not (results / f"records/box/v6.4.0/ppca-500-blackjax.{STAMP}.json").exists()
 
 
 def test_a_pipe_is_refused_and_not_read(shard, results):
-    os.mkfifo(shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json")
+    os.mkfifo(shard / f"records/box/v6.4.0/ppca-500-blackjax.{STAMP}.json")
     assert "not a plain file" in refused(shard, results)
 
 
 def test_a_large_file_is_refused_without_being_read(shard, results):
-    with (shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").open("wb") as file:
+    with (shard / f"records/box/v6.4.0/ppca-500-blackjax.{STAMP}.json").open("wb") as file:
         file.truncate(collecting.LARGEST_FILE + 1)
     assert "larger than 5 MB" in refused(shard, results)
 
@@ -308,7 +309,7 @@ def test_a_good_record_without_asvs_number_is_not_taken_and_both_are_when_they_c
 def test_a_record_of_a_backend_that_cannot_sample_needs_no_number(shard, results):
     make.write_records(shard, TAG, make.failed(get_stack(TAG), "ppca", 500, "blackjax", "why", TASK.protocol))
     assert collect([shard], results).refused == []
-    assert (results / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").exists()
+    assert (results / f"records/box/v6.4.0/ppca-500-blackjax.{STAMP}.json").exists()
 
 
 @pytest.mark.parametrize("name", ["asv/box/{}-stack-py3.12.json", "asv/benchmarks.json"])
@@ -347,7 +348,7 @@ def test_a_damaged_or_forged_record_is_refused_and_the_rest_taken(shard, results
     reason = refused(shard, results)
     assert why in reason
     assert str(shard.parent) not in reason
-    assert (results / "records/box/v6.4.0/ppca-500-nutpie-numba.20261127T044050.json").exists()
+    assert (results / f"records/box/v6.4.0/ppca-500-nutpie-numba.{STAMP}.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -423,7 +424,7 @@ def test_a_forged_result_of_asv_is_refused(shard, results, change):
 
 
 def test_a_reason_with_line_ends_is_told_in_one_line(shard, results):
-    (shard / "records/box/v6.4.0/ppca-500-blackjax.20261127T044050.json").write_text('{"a": "\\n::error::x"}')
+    (shard / f"records/box/v6.4.0/ppca-500-blackjax.{STAMP}.json").write_text('{"a": "\\n::error::x"}')
     assert "\n" not in refused(shard, results)
 
 
@@ -503,7 +504,7 @@ def test_what_was_not_to_be_measured_is_refused(tmp_path, results):
     task = replace(TASK, cells=frozenset(CELLS))
     collected = collect([tmp_path / "shard"], results, task)
     assert {name for name in written(results) if name.startswith("records")} == {
-        f"records/box/{TAG}/ppca-500-{backend}.20261127T044050.json" for backend in ("pymc-c", "nutpie-numba")
+        f"records/box/{TAG}/ppca-500-{backend}.{STAMP}.json" for backend in ("pymc-c", "nutpie-numba")
     }
     assert sum("its stack was not to be measured" in reason for reason in collected.refused) == 4
     assert sum("its model, size or backend was not to be" in reason for reason in collected.refused) == 1
@@ -516,7 +517,7 @@ def test_what_is_kept_of_another_stack_does_not_change_for_a_trial_that_somebody
     collect([tmp_path / "0"], results, both)
     before = {name: (results / name).read_bytes() for name in written(results)}
     make.build(tmp_path / "1", [get_stack("v6.3.2"), get_stack(TAG)], CELLS)
-    path = tmp_path / "1/records/box/v6.3.2/ppca-500-pymc-c.20261127T044050.json"
+    path = tmp_path / f"1/records/box/v6.3.2/ppca-500-pymc-c.{STAMP}.json"
     documents = json.loads(path.read_text())
     path.write_text(json.dumps([*documents, documents[-1]]))
     collect([tmp_path / "1"], results)
@@ -615,8 +616,8 @@ def test_no_number_is_taken_of_another_machine(shard, results):
     collect([shard], results)
     make.build(shard, [get_stack(TAG)], CELLS, machine="other")
     make.write_records(shard, TAG, json.loads((results / RECORD).read_text()))
-    (shard / "records/other/v6.4.0/ppca-500-pymc-c.20261127T044050.json").unlink()
-    (shard / "records/other/v6.4.0/ppca-500-nutpie-numba.20261127T044050.json").unlink()
+    (shard / f"records/other/v6.4.0/ppca-500-pymc-c.{STAMP}.json").unlink()
+    (shard / f"records/other/v6.4.0/ppca-500-nutpie-numba.{STAMP}.json").unlink()
     collect([shard], results, replace(TASK, machine="other"))
     rows = [json.loads(p.read_text())["results"] for p in (results / "asv/other").glob("*-stack-*.json")]
     assert rows in ([], [{}])

@@ -28,6 +28,7 @@ from harness.stacks.locks import Stack, load_stacks, recorded_hashes
 from harness.suite import inside
 from tests import site_results as make
 from tests.conftest import copy_suite
+from tests.site_results import STAMP
 
 MANY = int(os.environ.get("BENCH_FUZZ_SHARDS", "1100"))
 STACKS = load_stacks()
@@ -91,11 +92,12 @@ VALUES = st.one_of(
 NAMES = st.one_of(
     st.sampled_from(
         [
-            "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "records/other/v6.4.0/ppca-500-pymc-c.20261127T044050.json",
-            "records/box/v9.9.9/ppca-500-pymc-c.20261127T044050.json", "records/box/v6.4.0/ppca-5000-pymc-c.20261127T044050.json",
+            f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json", f"records/other/v6.4.0/ppca-500-pymc-c.{STAMP}.json",
+            f"records/box/v9.9.9/ppca-500-pymc-c.{STAMP}.json", f"records/box/v6.4.0/ppca-5000-pymc-c.{STAMP}.json",
             "asv/benchmarks.json", "asv/box/machine.json", "asv/other/machine.json", "stacks/v9.txt",
             ".git/config", "records/box/v6.4.0/x y.json", "x\n::error::y",
-            "records/box/v6.4.0/ppca-0500-pymc-c.20261127T044050.json", "records/box/v6.4.0/ppca-500-\u202epymc-c.20261127T044050.json", "a" * 200,
+            f"records/box/v6.4.0/ppca-0500-pymc-c.{STAMP}.json", "a" * 200,
+            f"records/box/v6.4.0/ppca-500-\u202epymc-c.{STAMP}.json",
         ]
     ),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1, max_size=20),
@@ -277,7 +279,7 @@ class Collector:
         # Nothing is written but results that were planned, none of them large.
         assert {path.name for path in place.iterdir()} == around
         commit = recorded_hashes()[stack.tag]
-        planned = {f"records/box/{stack.tag}/{model}-{n}-{backend}.20261127T044050.json" for model, n, backend in CELLS}
+        planned = {f"records/box/{stack.tag}/{model}-{n}-{backend}.{STAMP}.json" for model, n, backend in CELLS}
         planned |= {f"asv/box/{commit[:8]}-stack-py3.12.json", "asv/box/machine.json", "asv/benchmarks.json"}
         assert now.keys() <= planned
         assert all(len(content) <= collecting.LARGEST_FILE for content in now.values())

@@ -79,7 +79,9 @@ def test_code_inside_a_measured_environment_needs_nothing_beyond_the_stack(folde
 
 
 def test_the_harness_never_imports_the_packages_that_it_measures():
-    for path in sorted((ROOT / "harness").rglob("*.py")):
+    # What is injected into a copy of a stack runs there, and is never imported here.
+    injected = ROOT / "harness/measuring/injected.py"
+    for path in sorted({*(ROOT / "harness").rglob("*.py")} - {injected}):
         measured = _imports(path) & {"pymc", "pytensor", "numba", "jax", "nutpie", "numpyro", "blackjax", "arviz"}
         assert not measured, f"{path.relative_to(ROOT)} imports {measured}"
 

@@ -15,16 +15,17 @@ from typer.testing import CliRunner
 from harness import paths
 from harness.cli import app
 from harness.errors import BenchError
-from harness.measuring import run
+from harness.measuring.cells import Cell
 from harness.nightly import commands
 from harness.nightly.github import Api
 from harness.stacks import locks, timeline, updating
 from harness.suite import inside
 from tests import site_results as make
 from tests.conftest import copy_suite
+from tests.site_results import STAMP
 from tests.test_proposals import propose
 
-CELLS = [run.Cell("ppca", 500, "pymc-c"), run.Cell("ppca", 500, "nutpie-numba")]
+CELLS = [Cell("ppca", 500, "pymc-c"), Cell("ppca", 500, "nutpie-numba")]
 
 
 @pytest.fixture
@@ -41,17 +42,17 @@ def left(tags, cells=CELLS, warm=2, machine="box"):
     return commands.left([locks.get_stack(t) for t in tags], machine, cells, inside(), warm)
 
 
-def test_what_is_measured_is_not_left(results):
-    assert left(["v6.3.2", "v6.4.0"]) == []
-    assert left(["v6.3.2", "v6.4.0", "v6.2.0"]) == ["v6.2.0"]
+def test_what_is_measured_beside_the_stack_before_is_not_left(results):
+    assert left(["v6.4.0"]) == []
+    assert left(["v6.3.2", "v6.4.0", "v6.2.0"]) == ["v6.3.2", "v6.2.0"], "the one before was not in their rounds"
     assert left(["v6.3.2", "v6.4.0"], machine="another") == ["v6.4.0", "v6.3.2"]
     assert left(["v6.4.0"], warm=3) == ["v6.4.0"]
-    assert left(["v6.4.0"], [*CELLS, run.Cell("ppca", 500, "blackjax")]) == ["v6.4.0"]
+    assert left(["v6.4.0"], [*CELLS, Cell("ppca", 500, "blackjax")]) == ["v6.4.0"]
 
 
 def test_what_was_withdrawn_or_is_damaged_is_left(results):
-    (results / "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").unlink()
-    (results / "records/box/v6.3.2/ppca-500-pymc-c.20261127T044050.json").write_text("[{")
+    (results / f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json").unlink()
+    (results / f"records/box/v6.3.2/ppca-500-pymc-c.{STAMP}.json").write_text("[{")
     assert left(["v6.3.2", "v6.4.0"]) == ["v6.4.0", "v6.3.2"]
 
 
@@ -251,18 +252,19 @@ def test_inputs_by_hand_that_name_nothing_are_one_sentence(results, monkeypatch,
     assert str(done.exception).startswith("There is no ")
 
 
-def test_a_shard_hands_on_its_release_and_its_machine_and_nothing_else(results, tmp_path):
-    other = results / "records/another/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
+def test_a_shard_hands_on_its_release_the_one_before_and_its_machine_and_nothing_else(results, tmp_path):
+    other = results / f"records/another/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
     other.parent.mkdir(parents=True)
     other.write_text("[]")
     (results / "records/box/v6.4.0/notes.txt").write_text("mine")
     commands.export("v6.4.0", tmp_path / "shard")
-    commit = locks.recorded_hashes()["v6.4.0"][:8]
     handed = {p.relative_to(tmp_path / "shard").as_posix() for p in (tmp_path / "shard").rglob("*") if p.is_file()}
+    both = ("v6.3.2", "v6.4.0")
     assert handed == {
-        "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "records/box/v6.4.0/ppca-500-nutpie-numba.20261127T044050.json",
-        f"asv/box/{commit}-stack-py3.12.json", "asv/box/machine.json",
-    }  # fmt: skip
+        *(f"records/box/{tag}/ppca-500-{b}.{STAMP}.json" for tag in both for b in ("pymc-c", "nutpie-numba")),
+        *(f"asv/box/{locks.recorded_hashes()[tag][:8]}-stack-py3.12.json" for tag in both),
+        "asv/box/machine.json",
+    }
 
 
 def test_a_sentence_is_never_taken_for_a_command_of_the_workflow(capsys, tmp_path, monkeypatch):
@@ -329,7 +331,7 @@ def test_a_run_that_failed_is_told_even_where_no_finding_can_be_made(results, tm
     assert str(error) in issues[1]["text"]
 
 
-@pytest.mark.parametrize("name", ["records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json", "compatibility.json"])
+@pytest.mark.parametrize("name", [f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json", "compatibility.json"])
 def test_what_cannot_be_read_closes_nothing_and_is_named(results, tmp_path, name):
     broken_and_told(results, tmp_path / "issues")
     (results / name).write_text("[{")

@@ -2,20 +2,19 @@
 
 import ast
 import io
-import json
 import re
-import subprocess
-import sys
 
 import pytest
 from rich.progress import Progress
 from rich.table import Table
 
-from harness.measuring import run
+from harness.measuring import alone, run
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import Arm, Trial
 from harness.output import plain_console, printable
 from harness.paths import ROOT
 from harness.stacks.locks import get_stack
-from harness.suite import inside
+from tests.made_records import document, read
 
 # Each was taken for markup, or would have been: an end without a beginning, a style, a link, an emoji, a colour.
 FOREIGN = (
@@ -76,25 +75,12 @@ def test_every_console_of_the_harness_is_that_of_output():
                 assert not any(k.arg == "markup" and ast.unparse(k.value) == "True" for k in node.keywords), path
 
 
-# In place of asv: it leaves the record of a trial that failed, as a real one would have, and ends as asv does then.
-FAILS = """
-import json, pathlib, sys
-folder = pathlib.Path(sys.argv[1]) / "ppca-500-blackjax"
-folder.mkdir(parents=True)
-(folder / "cold.json").write_text(sys.argv[2])
-sys.exit(2)
-"""
-
-
 @pytest.mark.parametrize("reason", [*FOREIGN, "\x1b[2Jgone"])
-def test_a_run_is_not_ended_by_an_odd_reason_and_shows_it(tmp_path, monkeypatch, reason):
-    record = json.loads((ROOT / "tests/records/v6.4.0/ppca-500-blackjax.json").read_text())[0] | {"reason": reason}
-    scratch = tmp_path / "unfinished"
-    monkeypatch.setattr(run, "scratch", lambda tag: scratch)
-    command = [sys.executable, "-c", FAILS, str(scratch), json.dumps(record)]
-    monkeypatch.setattr(run, "_asv", lambda *_, **options: subprocess.Popen(command, **options))
-    monkeypatch.setattr(run, "LOG", tmp_path / "run.log")
+def test_a_run_is_not_ended_by_an_odd_reason_and_shows_it(reason, monkeypatch, tmp_path):
+    monkeypatch.setattr(alone, "CACHE", tmp_path)
+    failed = read(document("cold", outcome="failed", reason=reason))
+    arm = Arm("v6.4.0", get_stack("v6.4.0"), tmp_path, tmp_path)
+    trials = [Trial(arm, Cell("ppca", 500, "blackjax"), failed, closes=True)]
     console = plain_console(width=200, file=io.StringIO())
-    wanted = [run.Cell("ppca", 500, "blackjax")]
-    run.run_stack(console, get_stack("v6.4.0"), wanted, inside(), warm=1)
+    assert list(run.follow(console, iter(trials), 1, "v6.4.0")) == trials
     assert f"v6.4.0 ppca n=500 blackjax cold: failed: {printable(reason)}\n" in console.file.getvalue()

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import BenchError
 from harness.measuring import unfinished
-from harness.results.records import Measurement, read_measurements, read_records
+from harness.results.records import Measurement, file_name, read_measurements, read_records
 from tests.made_records import document, measured
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_named_with_the_next_step(tmp_path, damage):
 
 
 def test_a_damaged_file_does_not_hide_the_others(tmp_path):
-    write(tmp_path, "v6.4.0", "ppca-500-pymc-c", [record()])
+    write(tmp_path, "v6.4.0", "ppca-500-pymc-c.20261101T000000", [record()])
     write(tmp_path, "v6.4.0", "bad", []).write_text("{")
     found, damaged = read_measurements(tmp_path, "box", "v6.4.0")
     assert [m.backend for m in found] == ["pymc-c"]
@@ -160,7 +160,27 @@ def test_a_file_that_holds_something_else_than_its_name_says_is_not_read(tmp_pat
     path = write(tmp_path, "v6.4.0", "ppca-500-blackjax", [record()])
     found, (sentence,) = read_measurements(tmp_path, "box", "v6.4.0")
     assert not found
-    assert sentence == f"{path} is not named for what it holds: rename it, or delete it."
+    right = "ppca-500-pymc-c.20261101T000000.json"
+    assert sentence == f"{path} is not named for what it holds: call it {right}, or delete it."
+
+
+def test_of_several_measurements_the_oldest_comes_first(tmp_path):
+    for day in ("02", "01", "03"):
+        one = record(started=f"2026-11-{day}T00:00:00+00:00")
+        write(tmp_path, "v6.4.0", file_name(one).removesuffix(".json"), [one])
+    found, _ = read_measurements(tmp_path, "box", "v6.4.0")
+    assert [m.records[0].started[8:10] for m in found] == ["01", "02", "03"]
+
+
+@pytest.mark.parametrize(
+    ("started", "stamp"),
+    [
+        ("2026-11-27T05:00:51+00:00", "20261127T050051"), ("2026-11-27T05:00:51.123456+00:00", "20261127T050051"),
+        ("2026-11-27T05:00:51Z", "20261127T050051"), ("../x", "T"), ("", "T"),
+    ],
+)  # fmt: skip
+def test_a_measurement_is_named_for_what_it_is_of_and_for_when_it_began(started, stamp):
+    assert file_name(record(started=started)) == f"ppca-500-pymc-c.{stamp}.json"
 
 
 @pytest.mark.parametrize("name", ["", "..", "../up", "a b", "a/b", "<b>", "-x", "x\n"])
@@ -221,7 +241,7 @@ def scratch(tmp_path, monkeypatch):
         folder = unfinished.scratch("v6.4.0") / name
         (folder / "home").mkdir(parents=True)
         for i, r in enumerate(records):
-            (folder / (f"warm-{i}.json" if i else "cold.json")).write_text(json.dumps(r))
+            (folder / (f"warm-{i}.json" if i else "cold-0.json")).write_text(json.dumps(r))
         if run:
             (folder / "run").write_text(run)
         return folder
@@ -232,7 +252,7 @@ def scratch(tmp_path, monkeypatch):
 def test_saved_records_move_beside_the_results_of_asv(scratch, tmp_path):
     folder = scratch("ppca-500-pymc-c", "run-1", record(), record("warm"))
     (path,) = unfinished.archive("v6.4.0", "run-1", tmp_path / "results", "box")
-    assert path == tmp_path / "results/box/v6.4.0/ppca-500-pymc-c.json"
+    assert path == tmp_path / "results/box/v6.4.0/ppca-500-pymc-c.20261101T000000.json"
     assert [r.kind for r in read_records(path)] == ["cold", "warm"]
     assert not folder.exists()
 
@@ -250,4 +270,4 @@ def test_records_stay_when_the_results_cannot_be_written(scratch, tmp_path):
     (tmp_path / "results").write_text("a file where a folder should be")
     with pytest.raises(BenchError, match="the records stay in"):
         unfinished.archive("v6.4.0", "run-1", tmp_path / "results", "box")
-    assert (folder / "cold.json").exists()
+    assert (folder / "cold-0.json").exists()

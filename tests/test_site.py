@@ -32,6 +32,7 @@ from harness.site import asv_pages, figures, phase_figures, render
 from harness.stacks.locks import get_stack
 from harness.suite import inside
 from tests import site_results as make
+from tests.site_results import STAMP
 
 CELLS = [("ppca", 500, b) for b in ("nutpie-numba", "pymc-c", "numpyro-parallel")] + [("ppca", 5000, "pymc-c")]
 PROTOCOL = inside()["protocol"]
@@ -229,9 +230,9 @@ def test_the_same_results_are_the_same_bytes_in_another_place_and_process(good, 
 
 
 def test_a_number_leads_to_its_record_and_is_in_the_csv_and_the_json(good):
-    record = json.loads((good.site / "data/records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").read_text())
-    assert record == json.loads((good.results / "records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").read_text())
-    assert "data/records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json" in pages(good.site)["index.html"].links
+    record = json.loads((good.site / f"data/records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json").read_text())
+    assert record == json.loads((good.results / f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json").read_text())
+    assert f"data/records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json" in pages(good.site)["index.html"].links
     lines = list(csv.DictReader(io.StringIO((good.site / "data/measurements.csv").read_text())))
     assert len(lines) == 2 * len(CELLS) * 3
     (row,) = [r for r in lines if (r["release"], r["backend"], r["n"], r["trial"]) == ("v6.4.0", "pymc-c", "500", "0")]
@@ -318,7 +319,7 @@ def test_a_name_that_is_no_name_is_left_out(spoiled, i):
 @pytest.mark.parametrize("backend", UNREADABLE)
 def test_a_record_that_cannot_be_read_is_named_and_the_rest_is_shown(spoiled, backend):
     trust = pages(spoiled.site)["trust.html"].text
-    assert f"results/records/box/v6.4.0/ppca-500-{backend}.20261127T044050.json is not a list of records" in trust
+    assert f"results/records/box/v6.4.0/ppca-500-{backend}.{STAMP}.json is not a list of records" in trust
     assert str(spoiled.results.parent) not in trust
     assert "nutpie-numba" in pages(spoiled.site)["index.html"].text
 
@@ -327,7 +328,7 @@ def test_records_of_another_protocol_or_environment_are_kept_apart(spoiled):
     trust = pages(spoiled.site)["trust.html"].text
     assert "1 measurement made by protocol 1" in trust
     assert "1 measurement made in an environment that is not the one of the lock" in trust
-    assert not (spoiled.site / "data/records/box/v6.4.0/ppca-500-pymc-c.20261127T044050.json").exists()
+    assert not (spoiled.site / f"data/records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json").exists()
 
 
 def test_results_without_records_and_records_without_results_are_told(spoiled):

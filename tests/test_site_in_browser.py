@@ -25,6 +25,7 @@ from harness.site import figures
 from harness.stacks.locks import get_stack, load_stacks
 from harness.suite import inside
 from tests import site_results as make
+from tests.site_results import STAMP
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -232,7 +233,7 @@ def test_a_bar_can_be_reached_and_followed_by_keyboard(page):
     link.focus()
     assert "caches: importing (setup) " in page.locator("#hint").inner_text()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/data/records/box/v6.4.0/ppca-500-*.20261127T044050.json")
+    page.wait_for_url(f"**/data/records/box/v6.4.0/ppca-500-*.{STAMP}.json")
 
 
 def test_a_link_into_asvs_pages_opens_the_graph_of_the_same_series(page):
