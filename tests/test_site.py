@@ -102,6 +102,10 @@ def spoiled(tmp_path_factory) -> Published:
     formulas = itertools.cycle(FORMULAS)
     for path in sorted((results / "records/box/v6.3.2").glob("*.json")):
         rewrite(path, lambda r: r["provenance"].update(cpu_model=next(formulas)))
+    # A measurement that failed once it was warm
+    (gave_up,) = make.failed(OLD, "ppca", 500, "default", "it took too long", PROTOCOL)
+    gave_up |= {"kind": "warm", "settings": gave_up["settings"] | {"tune": None, "draws": None, "seed": 9}}
+    make.write_records(results, "v6.3.2", [make.example_for(OLD, "default", PROTOCOL)[0], gave_up])
     # Results without records, records without results, and what is beside them
     shutil.rmtree(results / "records/box/v6.2.0")
     (results / "asv/box" / f"{make.recorded_hashes()['v6.3.2'][:8]}-stack-py3.12.json").unlink()
