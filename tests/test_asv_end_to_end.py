@@ -57,7 +57,9 @@ class Suite:
         return process.returncode, output
 
     def records(self, tag: str, name: str) -> list[dict]:
-        return json.loads((self.path / "results/records" / self.machine / tag / f"{name}.json").read_text())
+        """Of the newest measurement."""
+        path = sorted((self.path / "results/records" / self.machine / tag).glob(f"{name}.*.json"))[-1]
+        return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +115,13 @@ def test_an_interrupted_run_leaves_its_trials_and_the_next_one_goes_on_from_them
     )
     folder = suite.path / ".asv/unfinished/v6.4.0/coal_mining_marginal-111-nutpie-jax"
     process = suite.start(*bench)
-    while not (folder / "cold.json").exists():
+    while not (folder / "cold-0.json").exists():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    kept = json.loads((folder / "cold.json").read_text())
+    kept = json.loads((folder / "cold-0.json").read_text())
     status, output = suite.asv(*bench, BENCH_WARM_TRIALS="1")
     assert status == 0, output
     records = suite.records("v6.4.0", "coal_mining_marginal-111-nutpie-jax")
@@ -267,7 +269,7 @@ def test_the_main_job_that_is_killed_leaves_no_process_and_keeps_what_was_measur
     job = start_main_job(suite)
     unfinished = suite.path / ".asv/unfinished/v6.3.2"
     # A trial that has ended, and one that runs.
-    while not (kept := {p: p.read_bytes() for p in unfinished.glob("*/cold.json")}) or not any(
+    while not (kept := {p: p.read_bytes() for p in unfinished.glob("*/cold-0.json")}) or not any(
         unfinished.glob("*/home/.trial")
     ):
         assert job.poll() is None, job.communicate()[0]

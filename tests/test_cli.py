@@ -18,7 +18,7 @@ from harness.measuring.cells import Cell
 from harness.results.records import file_name
 from harness.stacks.locks import get_stack, load_stacks, recorded_hashes
 from harness.suite import inside
-from tests.site_results import example
+from tests.site_results import STAMP, example
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = Path(sys.executable).with_name("bench")
@@ -244,7 +244,7 @@ def test_chosen_backends_are_measured_and_an_unknown_one_is_named(description):
 @pytest.mark.parametrize("arguments", [(), ("--phases",)])
 def test_a_summary_of_damaged_results_names_them_and_fails(results, arguments, monkeypatch):
     monkeypatch.setenv("BENCH_MACHINE", "box")
-    (results.parents[2] / "records/box/v6.4.0/ppca-500-pymc-c.json").write_text("{")
+    (results.parents[2] / f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json").write_text("{")
     answer = CliRunner().invoke(app, ["summary", "v6.4.0", *arguments])
-    assert "ppca-500-pymc-c.json is not a list of records" in answer.output.replace("\n", " ")
+    assert f"ppca-500-pymc-c.{STAMP}.json is not a list of records" in answer.output.replace("\n", " ")
     assert answer.exit_code == 1

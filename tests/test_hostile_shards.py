@@ -45,7 +45,7 @@ def honest(tmp_path_factory) -> Files:
     folder = tmp_path_factory.mktemp("honest")
     make.build(folder, STACKS[:1], CELLS[:1])
     # A cold trial and a warm one, which is less to read and to write two thousand times.
-    (path,) = folder.rglob("ppca-500-pymc-c.json")
+    (path,) = folder.rglob("ppca-500-pymc-c.*.json")
     trials = json.loads(path.read_text())[:2]
     make.write_records(folder, STACKS[0].tag, trials)
     make.write_asv(folder, {STACKS[0].tag: {CELLS[0]: trials}})

@@ -281,7 +281,7 @@ def test_a_damaged_or_hostile_record_is_named_and_not_shown(tmp_path, results, c
     text = said(tmp_path, results | {RECORD: change(results[RECORD].decode()).encode("utf-8", "replace")})
     assert "| ` pymc-c ` |" not in text
     assert "| ` nutpie-numba ` |" in text
-    assert "ppca-500-pymc-c.json" in text
+    assert Path(RECORD).name in text
     assert "@" not in bare(text)
     assert "<" not in bare(text).replace(report._MARK, "")
 

@@ -86,7 +86,7 @@ def spoiled(tmp_path_factory) -> Published:
     newest = results / "records/box/v6.4.0"
     # Records that are none
     for backend, text in UNREADABLE.items():
-        (newest / f"ppca-500-{backend}.json").write_text(text)
+        (newest / f"ppca-500-{backend}.{STAMP}.json").write_text(text)
     for i, name in enumerate(ODD_NAMES):
         for key in ("model", "backend"):
             trials = make.failed(NEW, "ppca", 500, "blackjax", "why", PROTOCOL)
@@ -94,8 +94,8 @@ def spoiled(tmp_path_factory) -> Published:
             (newest / f"odd-{key}-{i}.json").write_text(json.dumps(odd))
     # Records of something else
     for name, change in (("pymc-c", {"protocol": 1}), ("numpyro-parallel", {"lock_sha256": "0" * 64})):
-        rewrite(newest / f"ppca-500-{name}.json", lambda r, change=change: r.update(change))
-    rewrite(newest / "ppca-5000-pymc-c.json", lambda r: r["provenance"].update(cpu_count=64))
+        rewrite(newest / f"ppca-500-{name}.{STAMP}.json", lambda r, change=change: r.update(change))
+    rewrite(newest / f"ppca-5000-pymc-c.{STAMP}.json", lambda r: r["provenance"].update(cpu_count=64))
     make.write_records(results, "v9.9.9", make.example_for(NEW, "pymc-c", PROTOCOL))
     for name in NO_MACHINES:
         make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), name)

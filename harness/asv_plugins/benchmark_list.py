@@ -18,6 +18,7 @@ from asv.plugin_manager import plugin_manager
 from asv.repo import get_repo
 
 from harness.errors import BenchError
+from harness.measuring import alone
 from harness.paths import ROOT
 
 PATH = ROOT / "results" / "asv" / "benchmarks.json"
@@ -29,9 +30,11 @@ _NO_MATTER = {"setup_cache_key"}
 def discover() -> Benchmarks:
     """The benchmarks of this code, found and checked by asv in the environment of the newest stack.
 
-    Raises BenchError when asv finds fault with them; it says what.
+    Raises BenchError when asv finds fault with them (it says what), or when somebody measures: that would be in another
+    environment then.
     """
     os.chdir(ROOT)  # asv and its plugins expect to be run where the configuration is
+    lock = alone.take()
     try:
         conf = Config.load("asv.conf.json")
         for plugin in conf.plugins:
@@ -39,6 +42,8 @@ def discover() -> Benchmarks:
         return Benchmarks.discover(conf, get_repo(conf), list(environment.get_environments(conf, None)), [], check=True)
     except util.UserError as error:
         raise BenchError(f"asv finds fault with the benchmarks ({' '.join(str(error).split())}): see above.") from error
+    finally:
+        lock.release()
 
 
 def differences(kept: Mapping, now: Mapping) -> tuple[list[str], list[str]]:

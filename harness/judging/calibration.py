@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
@@ -41,6 +41,12 @@ class Measured(Document):
     new: Series
     new_first: Annotated[list[bool], Field(max_length=10_000)]
 
+    @model_validator(mode="after")
+    def _of_the_same_rounds(self) -> Self:
+        if not len(self.old) == len(self.new) == len(self.new_first):
+            raise ValueError("the stack and its copy have the same rounds")
+        return self
+
     @property
     def rounds(self) -> list[paired.Round]:
         """The differences, as a comparison has them."""
@@ -52,12 +58,39 @@ class Measured(Document):
         return self.model, self.n, self.backend
 
 
+@dataclass(frozen=True)
+class Found:
+    """A quantity that an injection changed: by how much, and `called`, in how many of how many stretches of so many
+    rounds it was called a difference."""
+
+    key: tuple[str, int, str]
+    quantity: str
+    estimate: paired.Estimate
+    called: Mapping[int, tuple[int, int]]
+
+
 class Injected(Document):
     """What was measured of a copy that does more work."""
 
     where: Name
     amount: Positive
     series: list[Measured]
+
+    def found(self) -> list[Found]:
+        """Each quantity that is another one for it, as all rounds tell, and how often fewer would have called it."""
+        judged = judge({(m.key, m.quantity): m.rounds for m in self.series})
+        called: dict[int, list[set]] = {}
+        for look in paired.LOOKS:
+            for stretch in _stretches(self.series, look):
+                p = {which: found.p for which, found in judge(stretch).items()}
+                called.setdefault(look, []).append(paired.discoveries(p))
+        return [
+            Found(
+                *which, one.estimate, {n: (sum(which in names for names in c), len(c)) for n, c in called.items()}
+            )
+            for which, one in judged.items()
+            if one.estimate.p <= paired.ERROR
+        ]  # fmt: skip
 
 
 class Calibration(Document):
@@ -74,7 +107,7 @@ class Calibration(Document):
     def false_alarms(self, rounds: int = 8) -> FalseAlarms:
         """Of all comparisons of disjoint stretches of so many rounds."""
         comparisons = called = 0
-        for stretch in self._stretches(rounds):
+        for stretch in _stretches(self.same, rounds):
             p = {key: found.p for key, found in judge(stretch).items()}
             comparisons += len(p)
             called += len(paired.discoveries(p))
@@ -84,7 +117,7 @@ class Calibration(Document):
         """By quantity: the ratio above 1 that would have been called in four of five stretches of so many rounds, as
         the only difference of all that were compared."""
         needed: dict[str, list[float]] = {}
-        for stretch in self._stretches(rounds):
+        for stretch in _stretches(self.same, rounds):
             judged = judge(stretch)
             level = min(paired.ERROR, paired.DISCOVERIES / len(judged)) if judged else 0.0
             for (_, quantity), found in judged.items():
@@ -93,13 +126,12 @@ class Calibration(Document):
                 needed.setdefault(quantity, []).append(reach - e.mean)
         return {name: math.exp(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
 
-    def _stretches(self, rounds: int) -> Iterable[Mapping[tuple, Sequence[paired.Round]]]:
-        """Disjoint stretches of all that has as many rounds."""
-        most = max((len(m.old) for m in self.same), default=0)
-        for start in range(0, most - rounds + 1, rounds):
-            yield {
-                (m.key, m.quantity): m.rounds[start : start + rounds] for m in self.same if len(m.old) >= start + rounds
-            }
+
+def _stretches(series: Sequence[Measured], rounds: int) -> Iterable[Mapping[tuple, Sequence[paired.Round]]]:
+    """Disjoint stretches of all that has as many rounds."""
+    most = max((len(m.old) for m in series), default=0)
+    for start in range(0, most - rounds + 1, rounds):
+        yield {(m.key, m.quantity): m.rounds[start : start + rounds] for m in series if len(m.old) >= start + rounds}
 
 
 @dataclass(frozen=True)
@@ -147,6 +179,22 @@ def show(console: Console, calibration: Calibration) -> None:
     alarms = calibration.false_alarms(stretch)
     if alarms.comparisons:
         console.print(sentence(alarms))
+    for injected in calibration.injected:
+        _show_injected(console, injected)
+
+
+def _show_injected(console: Console, injected: Injected) -> None:
+    table = Table("", "ratio (95 %)", *(f"called in {look} rounds" for look in paired.LOOKS), box=None)
+    titles = {quantity.name: quantity.title for quantity in QUANTITIES}
+    for one in injected.found():
+        low, high = one.estimate.interval()
+        model, n, backend = one.key
+        shares = (f"{k} of {of}" if of else "–" for k, of in (one.called.get(look, (0, 0)) for look in paired.LOOKS))
+        table.add_row(
+            f"{model} n={n} {backend}, {titles.get(one.quantity, one.quantity)}",
+            f"{one.estimate.ratio:.3f} ({low:.3f} to {high:.3f})", *shares,
+        )  # fmt: skip
+    console.print(f"\nThe copy with {injected.where}={injected.amount:g} differs in:", table, sep="\n")
 
 
 def sentence(alarms: FalseAlarms) -> str:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.judging import calibration
+from harness.judging.calibration import Calibration
 from harness.judging.comparison import BETTER, CANNOT_TELL, MARGIN, SAME, WORSE, Compared, Comparison, Difference
 from harness.output import counted, quoted
 
@@ -59,8 +61,25 @@ def made_of(compared: Compared, c: Comparison) -> str:
     return " · ".join(told[:_MOST_PARTS])
 
 
-def show(console: Console, compared: Compared, old: str, new: str) -> None:
+class _Seen:
+    """The smallest differences that this machine was seen to find, by quantity and number of rounds."""
+
+    def __init__(self, calibrated: Calibration | None) -> None:
+        self._calibrated, self._found = calibrated, {}
+
+    def __call__(self, c: Comparison) -> str:
+        """As text."""
+        if self._calibrated is None:
+            return "–"
+        if c.rounds not in self._found:
+            self._found[c.rounds] = self._calibrated.smallest_found(c.rounds)
+        ratio = self._found[c.rounds].get(c.quantity.name)
+        return _percent(ratio) if ratio else "–"
+
+
+def show(console: Console, compared: Compared, old: str, new: str, calibrated: Calibration | None = None) -> None:
     """Print findings, then a table for each parameter set, then what is to be known of them."""
+    seen = _Seen(calibrated)
     for d in compared.differences:
         console.print(Text(difference(d), "bold red" if d.broken else ""))
     for key, members in _groups(compared):
@@ -68,18 +87,18 @@ def show(console: Console, compared: Compared, old: str, new: str) -> None:
             box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=_cell(key), title_justify="left", title_style="bold"
         )
         table.add_column("")
-        for heading in ("rounds", old, new, "ratio (95 %)", "visible"):
+        for heading in ("rounds", old, new, "ratio (95 %)", "visible", "calibrated"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         for c in members:
             table.add_row(
-                _title(c), str(c.rounds), _number(c.old), _number(c.new), _interval(c), _visible(c),
+                _title(c), str(c.rounds), _number(c.old), _number(c.new), _interval(c), _visible(c), seen(c),
                 Text(c.word, _STYLE[c.verdict]),
             )  # fmt: skip
             if told := made_of(compared, c):
                 table.add_row(Text(f"  {told}", "dim"))
         console.print(table)
-    for sentence in remarks(compared):
+    for sentence in remarks(compared, calibrated):
         console.print(sentence)
 
 
@@ -105,7 +124,7 @@ def brief(console: Console, compared: Compared, old: str, new: str) -> None:
     console.print(f"`bench compare {old} {new}` goes on from these rounds, until it can be told.")
 
 
-def remarks(compared: Compared) -> Iterator[str]:
+def remarks(compared: Compared, calibrated: Calibration | None) -> Iterator[str]:
     """What is to be known of all verdicts."""
     yield (
         "ratio: new over old, by the rounds in which both were measured side by side. same: within "
@@ -113,6 +132,14 @@ def remarks(compared: Compared) -> Iterator[str]:
         "show in four of five cases. Of a hundred comparisons of equal stacks, one at most is called a difference, "
         "however often one looks."
     )
+    if calibrated:
+        alarms = calibrated.false_alarms()
+        yield (
+            f"calibrated: the same, as {calibrated.stack} beside a copy of itself showed it on {calibrated.machine} on "
+            f"{calibrated.made[:10]}. {calibration.sentence(alarms) if alarms.comparisons else ''}".rstrip()
+        )
+    else:
+        yield "This machine is not calibrated: `bench calibrate` tells what it can see."
     if compared.dropped:
         yield f"Left out: {counted(compared.dropped, 'round')} in which the machine changed speed."
 
@@ -127,22 +154,24 @@ def headline(compared: Compared, old: str, new: str) -> str:
     return f"{new} beside {old}: {', '.join(told) or 'nothing to compare'}."
 
 
-def markdown(compared: Compared, old: str, new: str) -> str:
+def markdown(compared: Compared, old: str, new: str, calibrated: Calibration | None = None) -> str:
     """The same as Markdown: foreign text is quoted."""
+    seen = _Seen(calibrated)
     parts = [f"**{headline(compared, old, new)}**"]
     if compared.differences:
         parts.append("\n".join(f"- {quoted(difference(d))}" for d in compared.differences))
     for key, members in _groups(compared):
-        rows = [f"**{quoted(_cell(key))}**", "", f"| | rounds | {old} | {new} | ratio (95 %) | visible | verdict |"]
-        rows.append("| --- |" + " ---: |" * 5 + " --- |")
+        rows = [f"**{quoted(_cell(key))}**", ""]
+        rows.append(f"| | rounds | {old} | {new} | ratio (95 %) | visible | calibrated | verdict |")
+        rows.append("| --- |" + " ---: |" * 6 + " --- |")
         for c in members:
             told = made_of(compared, c)
             rows.append(
                 f"| {_title(c)} | {c.rounds} | {_number(c.old)} | {_number(c.new)} | {_interval(c)} | {_visible(c)} | "
-                f"{c.word}{f': {told}' if told else ''} |"
+                f"{seen(c)} | {c.word}{f': {told}' if told else ''} |"
             )
         parts.append("\n".join(rows))
-    return "\n\n".join([*parts, *remarks(compared)])
+    return "\n\n".join([*parts, *remarks(compared, calibrated)])
 
 
 def document(compared: Compared, old: str, new: str) -> dict:

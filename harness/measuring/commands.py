@@ -130,6 +130,7 @@ def compare_command(
     """
     progress = errors if as_json or as_markdown else console
     try:
+        calibrated = calibration.newest(paths.RESULTS / "calibration", machine_name())
         compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget)
     except BenchError as error:
         raise NotMeasuredError(str(error)) from error
@@ -139,11 +140,11 @@ def compare_command(
     if as_json:
         print(json.dumps(verdicts.document(compared, old, new), indent=1))
     elif as_markdown:
-        print(verdicts.markdown(compared, old, new))
+        print(verdicts.markdown(compared, old, new, calibrated))
     else:
-        verdicts.show(console, compared, old, new)
+        verdicts.show(console, compared, old, new, calibrated)
         console.print(verdicts.headline(compared, old, new))
-    job_page(verdicts.markdown(compared, old, new))
+    job_page(verdicts.markdown(compared, old, new, calibrated))
     raise typer.Exit(compared.worse)
 
 

@@ -115,15 +115,14 @@ class Rounds:
         going = [a for a in self.arms if a.name not in ended]
         if ended:
             going = [a for a in going if not measured[a.name].complete(alone)]
-        if any(not (a.of(cell) / "home.json").is_file() or not self._numbers(a, cell, COLD) for a in going):
-            kind = COLD
-        elif any(ended or to_be_confirmed(measured[a.name].records) for a in going):
-            kind = WARM
-        else:
-            lacking = (k for k in (COLD, WARM) if len(self.rounds(cell, k)) < wanted[k])
-            kind = next(lacking, None) if going else None
-        if kind is None:
+        lacking = next((k for k in (COLD, WARM) if len(self.rounds(cell, k)) < wanted[k]), None)
+        open_question = ended or any(to_be_confirmed(m.records) for m in measured.values())
+        if not going or not (lacking or open_question):
             return None
+        without_caches = any(
+            not (a.of(cell) / "home.json").is_file() or not self._numbers(a, cell, COLD) for a in going
+        )
+        kind = COLD if without_caches else WARM if open_question else lacking
         number = max((1 + n for a in going for n in self._numbers(a, cell, kind)), default=self.first[kind])
         return kind, number, self._order(cell, kind, number, going)
 

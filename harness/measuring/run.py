@@ -74,20 +74,25 @@ def archived(machine: str, stack: Stack, description: Mapping) -> list[Measureme
 
 
 def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: int) -> set[Cell]:
-    """The cells that are wholly measured, in one sitting of all these stacks, and whose numbers asv has as well."""
-    sittings: list[set[tuple[Cell, str | None]]] = []
+    """The cells that are wholly measured and whose numbers asv has as well: in one sitting of all these stacks, or, of
+    what one of them has no answer to, in any."""
+    sittings: list[dict[Cell, set[str]]] = []
+    without_answer: set[Cell] = set()
     for stack in stacks:
         saved = asv_numbers(paths.RESULTS / "asv" / machine, recorded_hashes()[stack.tag])
-        sittings.append(
-            {
-                (Cell(m.model, m.n, m.backend), r.round.block if r.round and len(stacks) > 1 else None)
-                for m in archived(machine, stack, description)
-                if m.complete(warm) and (m.outcome != "ok" or (m.model, m.n, m.backend) in saved)
-                for r in m.records
-                if r.round or len(stacks) == 1
-            }
-        )
-    return {cell for cell, _ in set.intersection(*sittings)}
+        its: dict[Cell, set[str]] = {}
+        for m in archived(machine, stack, description):
+            cell, answered = Cell(m.model, m.n, m.backend), m.outcome == "ok"
+            if m.complete(warm) and (not answered or (m.model, m.n, m.backend) in saved):
+                its.setdefault(cell, set()).update(r.round.block for r in m.records if r.round)
+                without_answer |= set() if answered else {cell}
+        sittings.append(its)
+    in_all = set.intersection(*(set(its) for its in sittings))
+    return {
+        cell
+        for cell in in_all
+        if len(stacks) == 1 or cell in without_answer or set.intersection(*(its[cell] for its in sittings))
+    }
 
 
 def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, str], float]:

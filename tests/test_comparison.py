@@ -1,0 +1,150 @@
+"""Two stacks by the rounds of both: what differs without any clock, verdicts, and which part it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.judging.comparison import BETTER, CANNOT_TELL, SAME, WORSE, Compared, Comparison
+from harness.results.parts import Control
+from tests.made_records import document, measured, side_by_side
+
+OLD, NEW = "v6.3.2", "v6.4.0"
+
+
+def compared(new: dict | None = None, old: dict | None = None, **how) -> Compared:
+    """Rounds of two stacks; the new one differs by `new`."""
+    a, b = side_by_side({OLD: old or {}, NEW: new or {}}, **how)
+    return Compared([a], [b])
+
+
+def of(found: Compared, quantity: str) -> Comparison:
+    (one,) = [c for c in found.comparisons if c.quantity.name == quantity]
+    return one
+
+
+def verdicts(found: Compared) -> dict[str, str]:
+    return {c.quantity.name: c.verdict for c in found.comparisons}
+
+
+def test_equal_stacks_are_the_same_where_rounds_are_many_and_nothing_is_called():
+    found = compared(rounds=16)
+    assert verdicts(found)["warm_setup"] == SAME
+    assert set(verdicts(found).values()) <= {SAME, CANNOT_TELL}
+    assert not found.worse
+    assert found.differences == []
+
+
+def test_what_takes_a_tenth_longer_is_slower_and_the_other_way_round_faster():
+    slower = compared({"clocks": {"setup": 3.3}})
+    assert verdicts(slower)["warm_setup"] == verdicts(slower)["cold_setup"] == WORSE
+    assert of(slower, "warm_setup").judged.estimate.ratio == pytest.approx(1.1, rel=0.02)
+    assert slower.worse
+    faster = compared(old={"clocks": {"setup": 3.3}})
+    assert verdicts(faster)["warm_setup"] == BETTER
+    assert not faster.worse
+
+
+def test_two_rounds_cannot_tell_what_noise_of_ten_percent_hides():
+    found = verdicts(compared({"clocks": {"setup": 3.1}}, rounds=2, noise=0.1))
+    assert {found[name] for name in ("total", "cold_setup", "warm_setup", "finish")} == {CANNOT_TELL}
+
+
+def test_more_gradients_are_not_told_as_slower_code():
+    twice = {"counters": {"gradients_tuning": 2000, "gradients_drawing": 6000, "divergences": 0}}
+    found = compared(twice | {"clocks": {"tuning": 1.0, "drawing": 3.0}})
+    assert verdicts(found)["gradients_per_effective_draw"] == WORSE
+    assert of(found, "gradients_per_effective_draw").word == "more"
+    assert verdicts(found)["gradient"] != WORSE
+    assert verdicts(found)["total"] == WORSE
+
+
+def test_a_count_that_differs_is_a_finding_of_its_own_without_a_clock():
+    nodes = [{"graph": {"nodes": n, "replacements": 5}} for n in (26, 27)]
+    (found,) = compared(nodes[1], nodes[0]).differences
+    assert (found.what, found.old, found.new, found.broken) == ("nodes of the compiled graph", "26", "27", False)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "invalid"])
+def test_what_no_longer_answers_is_newly_broken_and_what_answers_again_is_not(outcome):
+    bad = {"outcome": outcome, "reason": "why"}
+    one, other = measured(OLD, document("cold", effective=None)), measured(NEW, document("cold", **bad))
+    broken = Compared([one], [other])
+    assert [(d.what, d.old, d.new, d.reason, d.broken) for d in broken.differences] == [
+        ("outcome", "ok", outcome, "why", True)
+    ]
+    assert broken.worse
+    assert broken.comparisons == []
+    mended = Compared([other], [one])
+    assert [d.broken for d in mended.differences] == [False]
+    assert not mended.worse
+
+
+def test_what_fails_in_both_is_no_difference_and_says_why_there_is_nothing():
+    bad = [measured(tag, document("cold", outcome="failed", reason="why")) for tag in (OLD, NEW)]
+    found = Compared([bad[0]], [bad[1]])
+    assert found.differences == []
+    assert found.pairs == {}
+    assert found.why_nothing == "why"
+
+
+def test_rounds_during_which_the_machine_changed_speed_are_left_out_on_both_sides_and_counted():
+    a, b = side_by_side({OLD: {}, NEW: {}})
+    drifted = Control(drift=3.0, contaminated=True)
+    records = [r.model_copy(update={"control": drifted}) if r.round.number == 3 else r for r in b.records]
+    found = Compared([a], [replace(b, records=tuple(records))])
+    assert found.dropped == 2  # a cold one and a warm one
+    assert of(found, "warm_setup").rounds == 7
+
+
+def test_where_the_machine_changed_speed_in_all_rounds_nothing_is_compared():
+    a, b = side_by_side({OLD: {}, NEW: {}})
+    records = [r.model_copy(update={"control": Control(drift=3.0, contaminated=True)}) for r in b.records]
+    found = Compared([a], [replace(b, records=tuple(records))])
+    assert found.comparisons == []
+    assert found.dropped == len(records)
+
+
+def test_trials_of_different_sittings_are_never_paired():
+    (a, _), (_, b) = (side_by_side({OLD: {}, NEW: {}}, block=block) for block in ("one", "two"))
+    assert Compared([a], [b]).pairs == {}
+
+
+def test_rounds_of_several_sittings_are_put_together():
+    sides = [side_by_side({OLD: {}, NEW: {"clocks": {"setup": 3.3}}}, block=block) for block in ("one", "two")]
+    found = Compared([a for a, _ in sides], [b for _, b in sides])
+    assert of(found, "warm_setup").rounds == 16
+
+
+def test_what_changed_is_taken_apart_and_the_part_that_changed_comes_first():
+    found = compared({"clocks": {"setup": 3.0, "finish": 1.5}})
+    parts = found.parts(of(found, "total"))
+    assert parts[0][0] == "after the last draw"
+    found = compared({"clocks": {"setup": 4.0}})
+    setup = found.parts(of(found, "warm_setup"))
+    assert sum(new - old for _, old, new in setup) == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_finish_that_nobody_waits_for_is_not_compared():
+    assert "finish" in verdicts(compared())
+    assert "finish" not in verdicts(compared({"clocks": {"finish": 0.02}}, {"clocks": {"finish": 0.01}}))
+
+
+def test_a_quantity_that_one_side_does_not_tell_is_left_out():
+    silent = {"counters": {"gradients_tuning": None, "gradients_drawing": None, "divergences": 0}}
+    found = verdicts(compared(silent))
+    assert "gradient" not in found
+    assert "sampling" not in found, "which one side only tells by itself"
+    assert "total" in found
+
+
+def test_where_no_gradients_are_counted_sampling_is_compared_as_a_whole():
+    silent = {"counters": {"gradients_tuning": None, "gradients_drawing": None, "divergences": 0}}
+    assert "sampling" in verdicts(compared(silent, silent))
+
+
+def test_what_is_undecided_is_told_by_the_trials_that_would_decide_it():
+    found = compared({"clocks": {"setup": 3.06}}, rounds=3, noise=0.04)
+    assert found.undecided("cold") == found.undecided("warm") == {("ppca", 500, "pymc-c")}
+    assert compared({"clocks": {"setup": 9.0}}, rounds=16).undecided("cold") == set()
