@@ -3,13 +3,14 @@
 
 VENV := .venv
 READY := $(VENV)/.ready
-WARM ?= 1
+WARM ?= 2
+BUDGET ?= 16
 
 .PHONY: help bench test test-fast lint check site setup clean report \
 	nightly-resolve nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
 
 bench: setup ## measure the two newest releases, compare them, publish the site, print a summary
-	$(VENV)/bin/bench run --warm $(WARM)
+	$(VENV)/bin/bench run --warm $(WARM) --budget $(BUDGET)
 
 test: setup lint ## ruff and all tests
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder

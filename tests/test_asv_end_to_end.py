@@ -196,7 +196,7 @@ def test_two_runs_at_once_do_not_share_an_environment(suite):
         time.sleep(0.1)
     status, output = suite.asv("run", "v6.3.2^!", *UNSUPPORTED)
     assert status == 1
-    assert f"Another asv (process {first.pid})" in output
+    assert f"Another measurement (process {first.pid})" in output
     first.send_signal(signal.SIGTERM)  # a way to end that asv cannot pass on
     first.communicate(timeout=60)
     time.sleep(2)
@@ -280,7 +280,7 @@ def test_the_main_job_that_is_killed_leaves_no_process_and_keeps_what_was_measur
     assert {path: path.read_bytes() for path in kept} == kept
     status, output = suite.asv("run", "v6.4.0^!", *UNSUPPORTED)
     assert status == 0, output
-    assert "Another asv" not in output
+    assert "Another measurement" not in output
 
 
 def test_no_git_is_one_sentence(suite, tmp_path):

@@ -30,7 +30,7 @@ def series(rounds: int, spread: float, effect: float = 0.0, n: int = 500, quanti
     old, new = np.exp(spread * RNG.normal(size=(2, rounds))) * [[1.0], [math.exp(effect)]]
     return {
         "model": "ppca", "n": n, "backend": "pymc-c", "quantity": quantity, "old": list(old), "new": list(new),
-        "new_first": [bool(i % 2) for i in range(rounds)],
+        "new_first": [bool(i % 2) for i in range(rounds)], "speed": list(0.02 * RNG.normal(size=rounds)),
     }  # fmt: skip
 
 

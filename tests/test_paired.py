@@ -13,7 +13,7 @@ from scipy import special, stats
 from harness.judging import paired
 from harness.judging.paired import Prior, Round
 
-NOISES = ("independent", "autocorrelated", "drifting", "heavy-tailed")
+NOISES = ("independent", "autocorrelated", "drifting", "heavy-tailed", "seen by the control workload")
 SPREAD = 0.02
 
 
@@ -30,12 +30,17 @@ def rounds_of(rng, rounds, effect=0.0, noise="independent", spread=SPREAD):
         shocks = shocks + np.cumsum(rng.normal(size=trials)) + np.linspace(0, rng.normal() * 20, trials)
     elif noise == "heavy-tailed":
         shocks = rng.standard_t(3, size=trials)
-    times = spread * shocks.reshape(rounds, 2)
+    seen = np.zeros(trials)
+    if noise == "seen by the control workload":
+        mood = rng.normal(size=trials)
+        shocks, seen = 0.6 * shocks + 0.8 * mood, 0.5 * mood + 0.2 * rng.normal(size=trials)
+    times, seen = spread * shocks.reshape(rounds, 2), spread * seen.reshape(rounds, 2)
     first = rng.integers(2, size=(rounds + 1) // 2)
     new_is_first = np.stack([first, 1 - first], axis=1).ravel()[:rounds]
     new = np.where(new_is_first, times[:, 0], times[:, 1])
     old = np.where(new_is_first, times[:, 1], times[:, 0])
-    return [Round(*r) for r in zip(effect + new - old, 2 * new_is_first - 1, strict=True)]
+    speed = np.where(new_is_first, seen[:, 0] - seen[:, 1], seen[:, 1] - seen[:, 0])
+    return [Round(*r) for r in zip(effect + new - old, 2 * new_is_first - 1, speed, strict=True)]
 
 
 def stopped(rng, effect, noise, most=32):
@@ -179,6 +184,22 @@ def test_who_runs_first_makes_no_difference():
     assert e.mean == pytest.approx(0.03)
     assert e.error == pytest.approx(0.0, abs=1e-12)
     assert e.freedom == 6
+
+
+def test_what_the_control_workload_has_seen_is_no_noise():
+    speeds = [0.05, -0.02, 0.01, -0.04, 0.03, 0.0, -0.01, 0.02]
+    e = paired.estimate([Round(0.03 + 0.8 * s, (-1) ** i, s) for i, s in enumerate(speeds)])
+    assert e.mean == pytest.approx(0.03)
+    assert e.error == pytest.approx(0.0, abs=1e-12)
+    assert e.freedom == 5
+
+
+def test_a_control_workload_that_sees_most_of_the_noise_makes_intervals_shorter():
+    rng = np.random.default_rng(20261206)
+    every = [rounds_of(rng, 16, noise="seen by the control workload") for _ in range(200)]
+    blind = [[r._replace(speed=0.0) for r in rounds] for rounds in every]
+    ratio = np.mean([paired.estimate(r).error for r in every]) / np.mean([paired.estimate(r).error for r in blind])
+    assert ratio < 0.75
 
 
 def test_rounds_of_one_order_only_are_taken_as_they_are():

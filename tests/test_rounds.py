@@ -4,12 +4,14 @@ Nothing is measured here (`stand_in`): that the same engine measures real stacks
 """
 
 import json
+import time
 from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from harness.errors import BenchError
+from harness.measuring import run as measuring
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds, of_each_kind
 from tests.stand_in import DESCRIPTION, arm, ran
@@ -186,3 +188,12 @@ def test_the_order_of_rounds_is_the_same_for_whoever_asks_again(arms):
         orders.append([t.arm.name for t in run(sitting(both), 1, 6)])
     assert orders[0] == orders[1]
     assert any(a != b for a, b in pairwise(zip(*[iter(orders[0])] * 3, strict=True)))
+
+
+@pytest.mark.parametrize(("minutes", "warm"), [(None, 4), (-1, 1), (1, 4)])
+def test_where_the_time_is_up_everything_has_had_its_first_round(arms, minutes, warm):
+    rounds = sitting(arms("old", "new"))
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    list(measuring._until(deadline, rounds, [CELL, OTHER], {COLD: 2, WARM: 4}))
+    assert [len(rounds.rounds(cell, WARM)) for cell in (CELL, OTHER)] == [warm, warm]
+    assert [len(rounds.rounds(cell, COLD)) for cell in (CELL, OTHER)] == [1 + (warm > 1)] * 2

@@ -23,7 +23,7 @@ from scipy import stats
 from harness.errors import BenchError
 from harness.judging import paired
 from harness.judging.comparison import QUANTITIES, Both, judge
-from harness.results.fields import Name, Positive, Text
+from harness.results.fields import Name, Number, Positive, Text
 from harness.results.parts import Document
 from harness.results.records import first_problem
 
@@ -40,17 +40,18 @@ class Measured(Document):
     old: Series
     new: Series
     new_first: Annotated[list[bool], Field(max_length=10_000)]
+    speed: Annotated[list[Number], Field(max_length=10_000)]
 
     @model_validator(mode="after")
     def _of_the_same_rounds(self) -> Self:
-        if not len(self.old) == len(self.new) == len(self.new_first):
+        if len({len(side) for side in (self.old, self.new, self.new_first, self.speed)}) > 1:
             raise ValueError("the stack and its copy have the same rounds")
         return self
 
     @property
     def rounds(self) -> list[paired.Round]:
         """The differences, as a comparison has them."""
-        return [Both(*b).round for b in zip(self.old, self.new, self.new_first, strict=True)]
+        return [Both(*b).round for b in zip(self.old, self.new, self.new_first, self.speed, strict=True)]
 
     @property
     def key(self) -> tuple[str, int, str]:

@@ -35,6 +35,7 @@ from harness.results.store import Key
 MARGIN = 0.03
 """What differs by less, as far as is known, is the same."""
 _SAME_LEVEL = 0.99
+_KERNEL = "numpy_seconds"
 # What is less of the whole trial is nothing that anybody waits for.
 _NEGLIGIBLE = 0.02
 
@@ -105,6 +106,21 @@ class Pair:
     def new_first(self) -> bool:
         """Whether the new one was run first."""
         return self.new.round.position < self.old.round.position
+
+    @property
+    def speed(self) -> float:
+        """How much slower the machine was while the new one ran, by the control workload: a difference of logarithms.
+
+        0 where one does not tell. Of its kernels the one in NumPy is taken, which uses the memory as samplers do: with
+        the one in pure Python, times hardly go along (docs/method.md).
+        """
+        seconds = [
+            [after.get(_KERNEL) for after in (r.control.before, r.control.after)] if r.control else [None]
+            for r in (self.old, self.new)
+        ]
+        if not all(s for side in seconds for s in side):
+            return 0.0
+        return fmean(map(math.log, seconds[1])) - fmean(map(math.log, seconds[0]))
 
     @property
     def counts(self) -> bool:
@@ -284,23 +300,25 @@ def _counting(found: Sequence[Pair], kind: str) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Both:
-    """A quantity in one round: old and new, and whether the new one was measured first."""
+    """A quantity in one round: old and new, whether the new one was measured first, and how much slower the machine was
+    then, as a difference of logarithms."""
 
     old: float
     new: float
     new_first: bool
+    speed: float
 
     @property
     def round(self) -> Round:
         """Their difference."""
-        return Round(math.log(self.new / self.old), 1 if self.new_first else -1)
+        return Round(math.log(self.new / self.old), 1 if self.new_first else -1, self.speed)
 
 
 def values(quantity: Quantity, found: Sequence[Pair]) -> list[Both]:
     """A quantity in each round that counts and tells both."""
     of_kind = _counting(found, quantity.metric.kind)
-    both = [(quantity.of(pair.old), quantity.of(pair.new), pair.new_first) for pair in of_kind]
-    return [Both(a, b, first) for a, b, first in both if a and b]
+    both = [Both(quantity.of(pair.old), quantity.of(pair.new), pair.new_first, pair.speed) for pair in of_kind]
+    return [b for b in both if b.old and b.new]
 
 
 def judge(comparisons: Mapping[tuple[Key, str], Sequence[Round]]) -> dict[tuple[Key, str], Judged]:

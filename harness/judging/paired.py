@@ -1,11 +1,12 @@
 """What paired ratios say: a ratio with its interval, and whether it is more than chance, whenever one looks.
 
-For each comparison there are differences of logarithms, new minus old, one for each round. Their mean, beside an effect
-of the order in which the two ran, is judged by Student's t, with a variance that is moderated towards those of the
-comparison's relatives (Smyth 2004, "Linear models and empirical Bayes methods"). Who looks several times, and stops
-when something is to be seen, sees chance more often: each look may spend a share of the error that is allowed, and a
-p-value is divided by its look's share, so that all looks together keep it. Over all that is compared, Benjamini and
-Hochberg (1995) keep the share of false discoveries. It knows numbers, and nothing of records.
+For each comparison there are differences of logarithms, new minus old, one for each round. Their mean, beside effects
+of the order in which the two ran and of the machine's speed, is judged by Student's t, with a variance that is
+moderated towards those of the comparison's relatives (Smyth 2004, "Linear models and empirical Bayes methods"). Who
+looks several times, and stops when something is to be seen, sees chance more often: each look may spend a share of the
+error that is allowed, and a p-value is divided by its look's share, so that all looks together keep it. Over all that
+is compared, Benjamini and Hochberg (1995) keep the share of false discoveries. It knows numbers, and nothing of
+records.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _STATED = 0.965
 Whatever the effect, 93 to 97 of a hundred cover then, with and without stopping (`tests/test_paired.py`)."""
 # Of a variance: a clock does not tell smaller ones.
 _SMALLEST = 1e-12
-# Of fewer rounds, the effect of their order would leave too little; it cancels where they are balanced.
-_ORDER_FROM = 8
+# Of fewer rounds, effects would leave too little; that of the order cancels where rounds are balanced.
+_FITTED_FROM = 8
 # Fewer variances tell nothing of how variances vary.
 _FEWEST = 3
 
@@ -114,10 +115,12 @@ class Estimate:
 
 
 class Round(NamedTuple):
-    """The difference of logarithms in one round, and its order: 1 where the new one ran first, -1 where the old one."""
+    """The difference of logarithms in one round; its order, 1 where the new one ran first and -1 where the old one; and
+    `speed`, the same difference of a fixed piece of work that was done beside both: how much slower the machine was."""
 
     difference: float
     order: int
+    speed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class _Fitted:
     """The mean of rounds' differences, the variance of what is left of them, and what both were made of.
 
     Whoever runs second may be slower for that, or meet a machine that gets slower: the effect of the order is fitted.
+    So is that of the machine's speed: what follows it varies the less, and what does not is left as it is.
     """
 
     mean: float
@@ -134,10 +138,10 @@ class _Fitted:
 
 
 def _fit(rounds: Sequence[Round]) -> _Fitted:
-    difference, order = np.asarray(rounds, dtype=float).T
-    columns = [np.ones_like(order)]
-    if len(order) >= _ORDER_FROM and abs(order.sum()) < len(order):
-        columns.append(order)
+    difference, *beside = np.asarray(rounds, dtype=float).T
+    columns = [np.ones_like(difference)]
+    if len(difference) >= _FITTED_FROM:
+        columns += [effect for effect in beside if np.ptp(effect) > 0]
     design = np.stack(columns, axis=1)
     inverse = np.linalg.inv(design.T @ design)
     fitted = inverse @ design.T @ difference

@@ -98,6 +98,7 @@ def series(compared: Compared) -> list[dict]:
         {
             "model": key[0], "n": key[1], "backend": key[2], "quantity": quantity.name,
             "old": [b.old for b in both], "new": [b.new for b in both], "new_first": [b.new_first for b in both],
+            "speed": [b.speed for b in both],
         }
         for key, found in compared.pairs.items()
         for quantity in QUANTITIES

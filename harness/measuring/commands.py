@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -30,6 +31,13 @@ from harness.stacks.timeline import ensure_timeline
 from harness.suite import inside, suite_commit
 
 
+class Kind(StrEnum):
+    """Of trials: with empty compile caches, or with those that a cold one left."""
+
+    COLD = "cold"
+    WARM = "warm"
+
+
 def run_command(
     releases: Annotated[
         list[str] | None, typer.Argument(help="Releases such as v6.4.0; the two newest if none.")
@@ -42,6 +50,10 @@ def run_command(
     ] = None,
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
     warm: Annotated[int, typer.Option(min=0, envvar="BENCH_WARM_TRIALS", help="Warm trials after each cold one.")] = 2,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="Minutes after which no more rounds begin, once everything has had its first."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
     gradients: Annotated[
         bool, typer.Option("--gradients", help="Also what one gradient and one import cost, outside of trials.")
@@ -56,7 +68,9 @@ def run_command(
     chosen.sort(key=lambda s: s.date)
     machine, description = machine_name(), inside()
     wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
-    done = set() if again else run.measured(machine, chosen, description, warm)
+    # Where the time is limited, one warm trial is enough.
+    least = warm if budget is None else min(1, warm)
+    done = set() if again else run.measured(machine, chosen, description, least)
     left = [cell for cell in wanted if cell not in done]
     console.print(
         f"{counted(len(chosen), 'release')} ({', '.join(s.tag for s in chosen)}) × "
@@ -65,13 +79,15 @@ def run_command(
     began, inside_trials = time.monotonic(), 0.0
     if left:
         seconds = run.estimate_seconds(machine, dict.fromkeys(left, of_each_kind(warm)), len(chosen))
+        limit = "" if budget is None else f", and begin no second round of anything after {budget:g} min"
         console.print(
-            f"This will take about {minutes(seconds)}. Ctrl-C loses at most the trial in flight; the same command goes "
-            "on from there.\n"
+            f"This will take about {minutes(seconds)}{limit}. Ctrl-C loses at most the trial in flight; the same "
+            "command goes on from there.\n"
         )
     try:
         if left:
-            inside_trials = run.measure(console, machine, chosen, left, description, warm)
+            deadline = None if budget is None else began + 60 * budget
+            inside_trials = run.measure(console, machine, chosen, left, description, warm, deadline)
         if gradients:
             run.time_gradients(console, chosen, wanted, description)
     except KeyboardInterrupt:
@@ -119,6 +135,9 @@ def compare_command(
     ] = False,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of each kind, at most.")] = 32,
     budget: Annotated[float | None, typer.Option(min=0, help="Minutes, at most; no limit if none.")] = None,
+    only: Annotated[
+        Kind | None, typer.Option(help="Rounds of this kind only; a cold one that fills the caches there is always.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and all else to stderr.")] = False,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Print it as Markdown, and all else to stderr.")
@@ -131,7 +150,7 @@ def compare_command(
     progress = errors if as_json or as_markdown else console
     try:
         calibrated = calibration.newest(paths.RESULTS / "calibration", machine_name())
-        compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget)
+        compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget, only)
     except BenchError as error:
         raise NotMeasuredError(str(error)) from error
     except KeyboardInterrupt:
@@ -150,7 +169,7 @@ def compare_command(
 
 def _compare(
     progress: Console, old: str, new: str, models: list[str] | None, backends: list[str] | None, all_sizes: bool,
-    most: int, budget: float | None,
+    most: int, budget: float | None, only: Kind | None,
 ) -> Compared:  # fmt: skip
     """Run rounds until all is decided or the limits are reached, let asv have them, and return what they say."""
     ensure_timeline()
@@ -163,6 +182,7 @@ def _compare(
     comparing = compare.Comparing(
         tuple(map(arm, stacks)), machine, description, wanted,
         tuple(run.archived(machine, stack, description) for stack in stacks),
+        compare.KINDS if only is None else (only.value,),
     )  # fmt: skip
     looks = compare.looks(most)
     least, longest = (run.estimate_seconds(machine, comparing.left(look), 2) for look in (looks[0], most))

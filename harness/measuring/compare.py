@@ -31,8 +31,9 @@ class Comparing:
         description: Mapping,
         wanted: Sequence[Cell],
         archived: tuple[Sequence[Measurement], Sequence[Measurement]] = ((), ()),
+        kinds: Sequence[str] = KINDS,
     ) -> None:
-        self.wanted, self._archived = wanted, archived
+        self.wanted, self._archived, self._kinds = wanted, archived, kinds
         before = [pair.old for found in Compared(*archived).pairs.values() for pair in found]
         first = {
             kind: 1 + max((r.round.number for r in before if r.kind == kind), default=n - 1)
@@ -56,7 +57,10 @@ class Comparing:
         A round that does not count is made up for, but no machine is waited for that never keeps its speed.
         """
         compared = self.compared()
-        return {cell: {kind: _left(compared, cell, kind, look) for kind in KINDS} for cell in self.wanted}
+        return {
+            cell: {kind: _left(compared, cell, kind, look) if kind in self._kinds else 0 for kind in KINDS}
+            for cell in self.wanted
+        }
 
     def run(self, console: Console, look: int, deadline: float | None = None) -> bool:
         """Run rounds up to a look; whether there was time enough, which ends at `deadline` of `time.monotonic`."""

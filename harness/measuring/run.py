@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
@@ -152,21 +153,40 @@ def follow(console: Console, trials: Iterator[Trial], total: int, title: str) ->
 
 
 def measure(
-    console: Console, machine: str, stacks: Sequence[Stack], wanted: Sequence[Cell], description: Mapping, warm: int
-) -> float:
+    console: Console, machine: str, stacks: Sequence[Stack], wanted: Sequence[Cell], description: Mapping, warm: int,
+    deadline: float | None = None,
+) -> float:  # fmt: skip
     """Rounds of these stacks, and what asv makes of them; returns the seconds spent inside trials.
 
-    KeyboardInterrupt ends the trial first; what was measured is there for the next call.
+    From `deadline` on, of `time.monotonic`, no rounds begin but the first of each parameter set. KeyboardInterrupt ends
+    the trial first; what was measured is there for the next call.
     """
     side_by_side = rounds.Rounds([rounds.arm(stack) for stack in stacks], machine, description)
     each = rounds.of_each_kind(warm)
-    trials = side_by_side.run(dict.fromkeys(wanted, each), alone=warm)
     title = " | ".join(stack.tag for stack in stacks)
     total = len(wanted) * len(stacks) * sum(each.values())
+    trials = _until(deadline, side_by_side, wanted, each)
     inside = sum(trial.record.trial_wall_seconds for trial in follow(console, trials, total, title))
     for stack in stacks:
         take_in(console, f"asv reads {stack.tag}", f"{stack.tag}^!", *asv_selection(wanted, description))
     return inside
+
+
+def _until(
+    deadline: float | None, side_by_side: rounds.Rounds, wanted: Iterable[Cell], each: Mapping[str, int]
+) -> Iterator[Trial]:
+    """A first round of each kind, and then as many as are wanted while there is time."""
+
+    def time_is_up() -> bool:
+        return deadline is not None and time.monotonic() > deadline
+
+    first = {kind: min(1, many) for kind, many in each.items()}
+    yield from side_by_side.run(dict.fromkeys(wanted, first), alone=each[WARM])
+    if not time_is_up():
+        for trial in side_by_side.run(dict.fromkeys(wanted, each), alone=each[WARM]):
+            yield trial
+            if trial.closes and time_is_up():
+                return
 
 
 def time_gradients(console: Console, stacks: Sequence[Stack], wanted: Iterable[Cell], description: Mapping) -> None:

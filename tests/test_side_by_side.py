@@ -1,0 +1,131 @@
+"""Two real stacks, side by side: `bench compare` and `bench calibrate`, as a user runs them in a fresh copy."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_asv_end_to_end import Suite
+from tests.trials import agrees_with_the_exact_posterior, parts_sum_to_the_whole
+
+pytestmark = pytest.mark.sampling
+
+# What compiles and samples soonest.
+MODEL, BACKEND, CELL = "eight_schools", "nutpie-jax", "eight_schools-8-nutpie-jax"
+OLD, NEW = "v6.3.2", "v6.4.0"
+INJECTED_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    return Suite(tmp_path_factory.mktemp("side"))
+
+
+def bench(suite, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *arguments], cwd=suite.path, env=suite.environment(), timeout=600,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compared(suite):
+    """Two rounds of each kind."""
+    return bench(
+        suite, "compare", OLD, NEW, "--model", MODEL, "--backend", BACKEND, "--rounds", "2", "--json"
+    )  # fmt: skip
+
+
+def test_two_releases_are_compared_by_rounds_and_the_status_says_whether_one_is_slower(compared):
+    told = json.loads(compared.stdout)
+    slower = any(c["verdict"] == "slower" for c in told["comparisons"])
+    broken = any(d["broken"] for d in told["differences"])
+    assert compared.returncode == (1 if slower or broken else 0), compared.stderr
+    by_name = {c["quantity"]: c for c in told["comparisons"]}
+    assert {"total", "total_cpu", "cold_setup", "warm_setup", "gradients_per_effective_draw"} <= by_name.keys()
+    assert by_name["warm_setup"]["rounds"] == 2
+    # JAX compiles it in seconds, in both.
+    assert 0.2 < by_name["cold_setup"]["new"] / by_name["cold_setup"]["old"] < 5
+
+
+def test_it_says_before_what_it_will_cost_and_after_what_it_was(compared):
+    assert "this will take" in compared.stderr
+    assert "of it inside trials" in compared.stderr
+    assert "Traceback" not in compared.stderr
+
+
+def test_both_releases_ran_the_same_rounds_with_the_same_seeds(compared, suite):
+    old, new = (suite.records(tag, CELL) for tag in (OLD, NEW))
+
+    def rounds(records: list[dict]) -> list[tuple]:
+        return [(r["kind"], r["round"]["block"], r["round"]["number"], r["settings"]["seed"]) for r in records]
+
+    assert rounds(old) == rounds(new)
+    assert [r["kind"] for r in old] == ["cold", "cold", "warm", "warm"]
+    assert [a["round"]["position"] + b["round"]["position"] for a, b in zip(old, new, strict=True)] == [1] * 4
+    assert len({r["round"]["position"] for r in old[2:]}) == 2, "each was the first once"
+
+
+def test_each_trial_is_right_and_its_parts_sum_to_the_whole(compared, suite):
+    for record in (r for tag in (OLD, NEW) for r in suite.records(tag, CELL)):
+        parts_sum_to_the_whole(record)
+        if record["kind"] == "warm":
+            agrees_with_the_exact_posterior(record)
+
+
+def test_asv_has_them_as_samples_and_compares_them(compared, suite):
+    status, output = suite.asv("compare", "--machine", suite.machine, OLD, NEW)
+    assert status == 0, output
+    row = next(line for line in output.splitlines() if f"{MODEL}.Sampling.track_total('{BACKEND}', 8)" in line)
+    assert "n/a" not in row
+    assert not list((suite.path / f".asv/unfinished/{NEW}").glob("*/warm-*.json"))
+
+
+def test_the_same_command_goes_on_from_the_rounds_there_are(compared, suite):
+    again = bench(suite, "compare", OLD, NEW, "--model", MODEL, "--backend", BACKEND, "--rounds", "3")
+    assert again.returncode in (0, 1), again.stderr
+    seeds = [r["settings"]["seed"] for r in suite.records(NEW, CELL)]
+    assert len(seeds) == 2, "one more round of each kind"
+    assert "not calibrated" in " ".join(again.stdout.split())
+
+
+def test_a_backend_that_works_on_one_side_only_is_a_finding(suite):
+    found = bench(suite, "compare", "v6.1.0", NEW, "--model", MODEL, "--backend", "blackjax", "--markdown")
+    assert found.returncode == 1, found.stderr
+    assert "1 newly broken" in found.stdout
+    assert "progress_bar" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((OLD, "v9.9.9"), "There is no stack 'v9.9.9'"),
+        ((OLD, OLD), "bench calibrate"),
+        ((OLD, NEW, "--backend", "stan"), "There is no backend 'stan'"),
+        ((OLD, NEW, "--model", "coal_mining", "--backend", "blackjax"), "No parameter set was measured in both"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence_with_a_status_of_its_own(suite, arguments, said):
+    answer = bench(suite, "compare", *arguments)
+    assert answer.returncode == 2, answer.stderr
+    assert said in " ".join(answer.stderr.split())
+    assert "Traceback" not in answer.stderr
+
+
+def test_work_that_is_put_into_a_copy_is_seen_in_its_clocks_and_not_in_its_draws(suite):
+    """One round: how often it is called is for machines that nobody else uses."""
+    answer = bench(
+        suite, "calibrate", NEW, "--model", MODEL, "--backend", BACKEND, "--rounds", "1", "--cold", "1",
+        "--inject", f"compilation={INJECTED_SECONDS}",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr + answer.stdout
+    (kept,) = (suite.path / "results/calibration" / suite.machine).glob("*.json")
+    document = json.loads(kept.read_text())
+    (injected,) = document["injected"]
+    of = {s["quantity"]: s["new"][0] - s["old"][0] for s in injected["series"]}
+    for quantity in ("warm_setup_cpu", "cold_setup_cpu"):
+        assert 0.7 * INJECTED_SECONDS < of[quantity] < 1.6 * INJECTED_SECONDS, of
+    folders = [path.parent for path in (suite.path / ".asv/calibration").rglob("warm-1.json")]
+    assert len(folders) == 4
+    assert len({json.loads((f / "warm-1.json").read_text())["draws_sha256"] for f in folders}) == 1
