@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sampling
 # What compiles and samples soonest.
 MODEL, BACKEND, CELL = "eight_schools", "nutpie-jax", "eight_schools-8-nutpie-jax"
 OLD, NEW = "v6.3.2", "v6.4.0"
-INJECTED_SECONDS = 2.0
+INJECTED_SECONDS, ELEMENTS = 2.0, 5000
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +117,17 @@ def test_work_that_is_put_into_a_copy_is_seen_in_its_clocks_and_not_in_its_draws
     """One round: how often it is called is for machines that nobody else uses."""
     answer = bench(
         suite, "calibrate", NEW, "--model", MODEL, "--backend", BACKEND, "--rounds", "1", "--cold", "1",
-        "--inject", f"compilation={INJECTED_SECONDS}",
+        "--inject", f"compilation={INJECTED_SECONDS}", "--inject", f"gradient={ELEMENTS}",
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr + answer.stdout
     (kept,) = (suite.path / "results/calibration" / suite.machine).glob("*.json")
     document = json.loads(kept.read_text())
-    (injected,) = document["injected"]
-    of = {s["quantity"]: s["new"][0] - s["old"][0] for s in injected["series"]}
+    compilation, gradient = document["injected"]
+    of = {s["quantity"]: s["new"][0] - s["old"][0] for s in compilation["series"]}
     for quantity in ("warm_setup_cpu", "cold_setup_cpu"):
         assert 0.7 * INJECTED_SECONDS < of[quantity] < 1.6 * INJECTED_SECONDS, of
+    (seconds,) = (s for s in gradient["series"] if s["quantity"] == "gradient")
+    assert seconds["new"][0] > 1.5 * seconds["old"][0]
     folders = [path.parent for path in (suite.path / ".asv/calibration").rglob("warm-1.json")]
-    assert len(folders) == 4
+    assert len(folders) == 6
     assert len({json.loads((f / "warm-1.json").read_text())["draws_sha256"] for f in folders}) == 1

@@ -12,7 +12,7 @@ TARGETS = {"gradient": "pymc.model.core", "compilation": "pytensor.graph.rewriti
 
 
 def _gradient(module, elements):
-    """As many more elements in the log density, which change it by nothing that a draw shows."""
+    """As many more elements in the log density, which add nothing to it: draws are the same to the last digit."""
     plain = module.Model.logp
 
     def logp(self, vars=None, jacobian=True, sum=True):
@@ -23,7 +23,9 @@ def _gradient(module, elements):
         import pytensor.tensor as pt
 
         value = next(v for v in self.value_vars if v.dtype.startswith("float"))
-        return density + 1e-12 * pt.tanh(pt.sum(value) * np.linspace(0.5, 1.5, int(elements))).sum()
+        work = pt.tanh(pt.sum(value) * np.linspace(0.5, 1.5, int(elements))).sum()
+        # Always 0, and so is its gradient; but no compiler knows.
+        return density + pt.minimum(pt.sqr(work), 0.0)
 
     module.Model.logp = logp
 
