@@ -123,19 +123,19 @@ def results(tmp_path, monkeypatch):
 
 def test_what_both_asv_and_the_records_have_is_measured(results, their_protocol):
     done = run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=1)
-    assert {c.backend for c in done} == {"pymc-c", "pymc-jax", "blackjax"}, "a failure is a result"
+    assert {c.backend for c in done if c.model == "ppca"} == {"pymc-c", "pymc-jax", "blackjax"}, "a failure is a result"
 
 
 def test_more_warm_trials_than_there_are_must_be_measured(results, their_protocol):
     done = run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=3)
-    assert {c.backend for c in done} == {"blackjax"}
+    assert {c.backend for c in done if c.model == "ppca"} == {"blackjax"}
 
 
 @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"results": {"ppca.Sampling.track_sampling": "x"}}', None])
 def test_what_asv_has_lost_is_measured_again(results, their_protocol, content):
     results.unlink() if content is None else results.write_text(content)
     done = run.measured("box", [get_stack("v6.4.0")], their_protocol, warm=1)
-    assert {c.backend for c in done} == {"blackjax"}
+    assert {c.backend for c in done if c.model == "ppca"} == {"blackjax"}
 
 
 def test_another_protocol_must_be_measured(results, description):

@@ -187,10 +187,10 @@ def test_collecting_nothing_is_said(runner, tmp_path):
     assert f"There is no folder {tmp_path / 'nothing'}: no shard has come.\nNothing new: " in done.output
 
 
-def test_a_shard_is_bound_to_the_stack_that_its_artifact_was_of(tmp_path):
+def test_a_shard_is_bound_to_the_stack_that_its_artifact_was_of_and_the_one_before(tmp_path):
     both = folders(tmp_path, "results-plan", "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2")
     assert shards(both, "v6.4.0", "v6.3.2") == (
-        {"results-v6.3.2/v6.3.2": {"v6.3.2"}, "results-v6.4.0/v6.4.0": {"v6.4.0"}}, [],
+        {"results-v6.3.2/v6.3.2": {"v6.3.1", "v6.3.2"}, "results-v6.4.0/v6.4.0": {"v6.3.2", "v6.4.0"}}, [],
     )  # fmt: skip
     folders(tmp_path, "results-v6.4.0/v6.3.2")
     found, (strange,) = shards(both, "v6.4.0", "v6.3.2")
@@ -214,7 +214,7 @@ def test_a_run_that_measured_nothing_has_the_plan_alone(tmp_path):
 def test_what_was_not_planned_is_named_and_not_looked_at(tmp_path):
     folders(tmp_path, "results-plan", "results-v6.4.0/v6.4.0", "results-v6.3.2/v6.3.2", "x\u202e; $(touch pwned)")
     found, strange = shards(tmp_path, "v6.4.0")
-    assert found == {"results-v6.4.0/v6.4.0": {"v6.4.0"}}
+    assert found == {"results-v6.4.0/v6.4.0": {"v6.3.2", "v6.4.0"}}
     assert strange == [f"{n} is no artifact of this run" for n in ("results-v6.3.2", "x\\u202e; $(touch pwned)")]
 
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from harness import paths
 from harness.cli import app
 from harness.errors import BenchError, MachineError
-from harness.measuring import run, sweep
-from harness.measuring.run import Cell
+from harness.measuring import cells, sweep
+from harness.measuring.cells import Cell
 from harness.results import compatibility
 from harness.results.records import read_records
 from harness.stacks.locks import get_stack, load_stacks, with_previous
@@ -399,9 +399,9 @@ def test_what_is_no_table_is_refused_with_the_next_step(elsewhere, broken):
 def test_every_cell_of_the_committed_table_has_an_outcome():
     table = compatibility.read(paths.ROOT / "results/compatibility.json")
     assert list(table["releases"]) == [stack.tag for stack in sweep.last_patches(load_stacks())]
-    cells = {(f"{c.model} (n={c.n})", c.backend) for c in run.cells(inside(), small=True, models=sweep.MODELS)}
+    known = {(f"{c.model} (n={c.n})", c.backend) for c in cells.cells(inside(), small=True, models=sweep.MODELS)}
     for tag, release in table["releases"].items():
-        assert {(m, b) for m, found in release["models"].items() for b in found} == cells, tag
+        assert {(m, b) for m, found in release["models"].items() for b in found} == known, tag
 
 
 def test_the_committed_page_is_rendered_from_the_committed_table():

@@ -43,7 +43,9 @@ Models = Annotated[
 Backends = Annotated[
     list[str] | None, typer.Option("--backend", envvar="BENCH_BACKENDS", help="A backend; all if none.")
 ]
-Warm = Annotated[int, typer.Option(min=0, envvar="BENCH_WARM", help="Warm trials after each cold one.")]
+Warm = Annotated[
+    int, typer.Option(min=0, envvar="BENCH_WARM", help="Rounds of warm trials; half as many of cold ones.")
+]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="As of an earlier moment (UTC); now by default."),
@@ -101,7 +103,7 @@ def plan(
     release: Releases = None,
     model: Models = None,
     backend: Backends = None,
-    warm: Warm = 2,
+    warm: Warm = 8,
     most: Annotated[int, typer.Option(min=1, help="Stacks at most, the newest first.")] = 20,
     to: Annotated[Path | None, typer.Option(help="A file to write it to as well.")] = None,
 ) -> None:
@@ -147,7 +149,7 @@ def measure(
     to: Annotated[Path, typer.Argument(help="The folder that is handed on.")],
     model: Models = None,
     backend: Backends = None,
-    warm: Warm = 2,
+    warm: Warm = 8,
 ) -> None:
     """Measure what is left of a release, side by side with the one before it, and copy all that this machine has of
     both: a shard's work.
@@ -201,7 +203,7 @@ def collect_command(
     release: Releases = None,
     model: Models = None,
     backend: Backends = None,
-    warm: Warm = 2,
+    warm: Warm = 8,
     all_sizes: Annotated[bool, typer.Option("--all-sizes", help="Not the small sizes only.")] = False,
     branch: Branch = "main",
 ) -> None:
