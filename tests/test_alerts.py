@@ -105,7 +105,9 @@ def chain(*setups, tags=("v6.3.1", "v6.3.2", "v6.4.0"), cell=("ppca", 500, "pymc
 def test_a_slower_release_is_a_finding_with_interval_parts_packages_and_link():
     (found,) = findings(chain(1.0, 9.0, tags=("v6.3.2", "v6.4.0")), site="https://example.org/site/")
     assert re.fullmatch(r"pymc-c on ppca \(n=500\): setup, \w+ caches ×[89]\.\d\d in PyMC 6\.4\.0", found.title)
-    assert re.search(r"- Setup, warm caches: a ratio of [89]\.\d+, [89]\.\d+ to 9\.\d+ \(95 %\), in 8 rounds: \w", found.body)
+    assert re.search(
+        r"- Setup, warm caches: a ratio of [89]\.\d+, [89]\.\d+ to 9\.\d+ \(95 %\), in 8 rounds: \w", found.body
+    )
     assert "Measured side by side with PyMC 6.3.2" in found.body
     assert "pytensor 3.3.1 → 3.3.7" in found.body
     assert "(https://example.org/site/changes.html#v6.3.2-v6.4.0)" in found.body

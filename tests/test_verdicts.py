@@ -38,8 +38,8 @@ def broken() -> Compared:
     return Compared([measured(OLD, document("cold", effective=None))], [measured(NEW, bad)])
 
 
-def shown(found: Compared, calibration: Calibration | None = None, brief: bool = False) -> str:
-    console = Console(file=io.StringIO(), width=160)
+def shown(found: Compared, calibration: Calibration | None = None, brief: bool = False, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width)
     if brief:
         verdicts.brief(console, found, OLD, NEW)
     else:
@@ -55,13 +55,21 @@ def test_each_quantity_has_its_ratio_with_an_interval_and_its_verdict(slower):
     setup = line(shown(slower), "Setup, warm caches")
     assert "slower" in setup
     assert "1.33" in setup or "1.34" in setup
-    assert " to " in setup
+    assert "–" in setup
 
 
 def test_what_changed_is_followed_by_the_parts_it_is_made_of(slower):
-    lines = shown(slower).splitlines()
-    after = lines[lines.index(line(shown(slower), "Setup, warm caches")) + 1 :]
-    assert "→" in "".join(after[:3])
+    (parts,) = [told for told in shown(slower).splitlines() if told.startswith("Setup, warm caches: ")]
+    assert re.search(r"importing 2\.\d+ → (2\.9|3|3\.0)\d* s", parts)
+
+
+def test_it_fits_a_terminal_of_eighty_columns(slower):
+    lines = shown(slower, width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    (row,) = [told for told in lines if told.startswith("Setup, warm caches ")]
+    assert row.split()[3] == "slower"
+    assert "ppca n=500 pymc-c, 8 cold rounds and 8 warm rounds" in lines
 
 
 def test_the_headline_counts_all_verdicts(slower, broken):
@@ -87,8 +95,7 @@ def test_a_hostile_reason_does_nothing(broken, how):
 def test_a_calibration_is_printed_beside_each_verdict(slower):
     rng_rows = [series(16, 0.01, n=n, quantity=q) for n in range(1, 8) for q in ("warm_setup", "cold_setup", "total")]
     text = shown(slower, calibrated(*rng_rows))
-    heading = line(text, "rounds")
-    assert heading.split()[-2:] == ["calibrated", "verdict"]
+    assert "visible calibrated" in " ".join(line(text, "verdict").split())
     assert line(text, "Setup, warm caches").count("%") == 2
     assert "v6.4.0 beside a copy of itself" in text
     assert "42 comparisons of equal stacks" in text

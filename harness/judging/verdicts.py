@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from rich import box
@@ -17,6 +17,8 @@ from harness.output import counted, quoted
 
 _STYLE = {WORSE: "bold red", BETTER: "green", SAME: "", CANNOT_TELL: "dim"}
 _MOST_PARTS = 3
+_WIDE = 100
+KINDS = ("cold", "warm")
 
 
 def _percent(ratio: float) -> str:
@@ -27,7 +29,7 @@ def _interval(c: Comparison) -> str:
     if c.judged is None:
         return "–"
     low, high = c.judged.estimate.interval()
-    return f"{c.judged.estimate.ratio:.3f} ({low:.3f} to {high:.3f})"
+    return f"{c.judged.estimate.ratio:.3f} ({low:.3f}–{high:.3f})"
 
 
 def _number(value: float) -> str:
@@ -36,6 +38,15 @@ def _number(value: float) -> str:
 
 def _visible(c: Comparison) -> str:
     return "–" if c.judged is None else _percent(c.judged.estimate.smallest_visible())
+
+
+def _change(c: Comparison) -> str:
+    return f"{_number(c.old)} → {_number(c.new)} {c.quantity.metric.unit or ''}".rstrip()
+
+
+def _rounds(members: Sequence[Comparison]) -> str:
+    most = {kind: max((c.rounds for c in members if c.quantity.metric.kind == kind), default=0) for kind in KINDS}
+    return " and ".join(f"{counted(n, f'{kind} round')}" for kind, n in most.items() if n)
 
 
 def _title(c: Comparison) -> str:
@@ -83,21 +94,23 @@ def show(console: Console, compared: Compared, old: str, new: str, calibrated: C
     for d in compared.differences:
         console.print(Text(difference(d), "bold red" if d.broken else ""))
     for key, members in _groups(compared):
-        table = Table(
-            box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=_cell(key), title_justify="left", title_style="bold"
-        )
-        table.add_column("")
-        for heading in ("rounds", old, new, "ratio (95 %)", "visible", "calibrated"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+        table.add_column("", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
+        # What a narrow terminal has no room for comes last.
+        wide = (f"{old} → {new}",) if console.width >= _WIDE else ()
+        for heading in ("ratio (95 %)", "visible", "calibrated", *wide):
+            table.add_column(heading, justify="right", no_wrap=True)
         for c in members:
+            values = (_change(c),) if wide else ()
             table.add_row(
-                _title(c), str(c.rounds), _number(c.old), _number(c.new), _interval(c), _visible(c), seen(c),
-                Text(c.word, _STYLE[c.verdict]),
-            )  # fmt: skip
+                c.quantity.title, Text(c.word, _STYLE[c.verdict]), _interval(c), _visible(c), seen(c), *values
+            )
+        console.print(Text(f"\n{_cell(key)}, {_rounds(members)}", "bold"), table, sep="")
+        for c in members:
             if told := made_of(compared, c):
-                table.add_row(Text(f"  {told}", "dim"))
-        console.print(table)
+                console.print(Text(f"{c.quantity.title}: {told}", "dim"))
+    console.print()
     for sentence in remarks(compared, calibrated):
         console.print(sentence)
 
@@ -110,13 +123,15 @@ def brief(console: Console, compared: Compared, old: str, new: str) -> None:
     for c in (c for c in compared.comparisons if c.verdict in (WORSE, BETTER)):
         told = made_of(compared, c)
         console.print(
-            Text.assemble(f"{_cell(c.key)}, {_title(c)}: ", (c.word, _STYLE[c.verdict]), f", {_interval(c)}"),
-            Text(f"  {told}" if told else "", "dim"), sep="",
+            Text.assemble(
+                f"{_cell(c.key)}, {c.quantity.title.lower()}: ", (c.word, _STYLE[c.verdict]), f", {_interval(c)}",
+                (f"\n  {told}" if told else "", "dim"),
+            )
         )  # fmt: skip
     console.print(headline(compared, old, new))
     seen = {}
     for c in compared.comparisons:
-        if c.judged:
+        if c.judged and c.quantity.metric.of_a_clock:
             seen.setdefault(c.quantity.title.lower(), []).append(c.judged.estimate.smallest_visible())
     if seen:
         told = ", ".join(f"{name} {_percent(median(ratios))}" for name, ratios in seen.items())
