@@ -33,6 +33,7 @@ from harness.stacks.locks import get_stack
 from harness.suite import inside
 from tests import site_results as make
 from tests.site_results import STAMP
+from tests.test_calibration import calibrated, series
 
 CELLS = [("ppca", 500, b) for b in ("nutpie-numba", "pymc-c", "numpyro-parallel")] + [("ppca", 5000, "pymc-c")]
 PROTOCOL = inside()["protocol"]
@@ -65,6 +66,11 @@ def good(tmp_path_factory) -> Published:
     """The site of two releases on three backends, with asv's results."""
     folder = tmp_path_factory.mktemp("good")
     make.build(folder / "results", [OLD, NEW], CELLS)
+    injected = {"where": "gradient", "amount": 100.0, "series": [series(32, 0.01, 0.1)]}
+    calibration = folder / "results/calibration/box/v6.4.0.json"
+    calibration.parent.mkdir(parents=True)
+    found = calibrated(*(series(16, 0.01, n=n) for n in range(1, 11)), injected=(injected,))
+    calibration.write_text(found.model_dump_json())
     return published(folder)
 
 
@@ -296,6 +302,20 @@ def test_a_chart_says_first_what_a_page_would_show(good):
     svg = phase_figures.times(answer, "x", "", {t.backend: "r.json" for t in answer.times})
     assert 'aria-label="Bar chart of ppca with 500 observations. ' in svg
     assert svg.count("<svg") == 1
+
+
+def test_what_the_machine_can_see_is_on_the_page_with_its_false_alarms_and_its_injections(good):
+    text = " ".join(pages(good.site)["trust.html"].text.split())
+    assert (
+        "of 20 comparisons over 10 parameter sets, 0 were called a difference, which is 0.0 % (95 %: 0.0 to 16.8 %)"
+        in text
+    )
+    assert "A copy did more work, 100 elements in each gradient." in text
+    assert "4 of 4" in text
+
+
+def test_a_machine_that_was_not_calibrated_is_said_to_be_so(two_machines):
+    assert "bench calibrate does" in " ".join(pages(two_machines.site)["trust.html"].text.split())
 
 
 # What may be wrong with results

@@ -202,6 +202,11 @@ def _compare(
         raise BenchError(f"No parameter set was measured in both: {compared.why_nothing or 'the time was up'}.")
     for stack in stacks:
         run.take_in(progress, f"asv reads {stack.tag}", f"{stack.tag}^!", *run.asv_selection(wanted, description))
+    if compared.pairs and not compared.comparisons and not compared.differences:
+        raise BenchError(
+            f"Nothing can be said: the machine changed speed in all {counted(compared.dropped, 'round')}. They are "
+            "kept; let nothing else run here, and run the same command again."
+        )
     share = f", {100 * comparing.inside_trials / elapsed:.0f} % of it inside trials" if elapsed > 1 else ""
     progress.print(f"\nMeasured for {minutes(elapsed)}{share}.")
     for sentence in compare.what_more_would_show(compared, most):

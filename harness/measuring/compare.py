@@ -16,6 +16,7 @@ from harness.judging.comparison import CANNOT_TELL, Compared
 from harness.measuring import rounds, run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds
+from harness.output import counted
 from harness.results.records import Measurement
 
 KINDS = (COLD, WARM)
@@ -95,15 +96,18 @@ def looks(most: int) -> list[int]:
 
 
 def what_more_would_show(compared: Compared, most: int) -> list[str]:
-    """For each parameter set that is not decided: what the next look would show that these rounds do not."""
-    told = []
+    """For each quantity that is not decided everywhere: what the next look would show that these rounds do not."""
+    undecided: dict[str, list[tuple[int, float]]] = {}
     for c in compared.comparisons:
         if c.verdict == CANNOT_TELL and c.judged:
             now = c.judged.estimate.rounds
-            more = next((look for look in looks(most) if look > now), 2 * now)
-            seen = c.judged.estimate.smallest_visible(more)
-            told.append(
-                f"{Cell(*c.key)}, {c.quantity.title}: {more - now} more rounds would show differences from "
-                f"{100 * (seen - 1):.2g} %."
-            )
+            then = next((look for look in looks(most) if look > now), 2 * now)
+            undecided.setdefault(c.quantity.title, []).append((then - now, c.judged.estimate.smallest_visible(then)))
+    told = []
+    for title, found in undecided.items():
+        percents = list(dict.fromkeys(f"{100 * (ratio(r for _, r in found) - 1):.2g}" for ratio in (min, max)))
+        told.append(
+            f"{title}, {counted(len(found), 'parameter set')}: {max(more for more, _ in found)} more rounds would show "
+            f"differences from {' to '.join(percents)} %."
+        )
     return told

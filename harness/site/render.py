@@ -200,6 +200,7 @@ class Site:
             calibration=self.calibration,
             alarms=self.calibration and self.calibration.false_alarms(),
             limits=self._limits(),
+            titles={quantity.name: quantity.title for quantity in QUANTITIES},
             looks=list(LOOKS),
             data=self._ppca(),
         )
