@@ -40,9 +40,9 @@ def minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def counted(number: int, what: str) -> str:
-    """`1 release`, `2 releases`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 release`, `2 releases`; `2 copies`, where `many` is not made by an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def quoted(text: str) -> str:

@@ -237,7 +237,7 @@ def calibrate_command(
     injections = [calibrate.injection(text) for text in inject or ()]
     seconds = (1 + len(injections)) * run.estimate_seconds(machine, wanted, 2)
     console.print(
-        f"{release} beside {counted(1 + len(injections), 'copy').replace('copys', 'copies')} of itself × "
+        f"{release} beside {counted(1 + len(injections), 'copy', 'copies')} of itself × "
         f"{counted(len(known), 'parameter set')} on {machine}: this will take about {minutes(seconds)}. Ctrl-C loses "
         "at most the trial in flight; the same command goes on from there.\n"
     )
