@@ -220,9 +220,11 @@ def calibrate_command(
         list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
     ] = None,
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
-    rounds: Annotated[int, typer.Option(min=2, help="Rounds, of warm trials.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of warm trials.")] = 32,
     cold: Annotated[int, typer.Option(min=1, help="Rounds of cold trials.")] = 8,
-    budget: Annotated[float | None, typer.Option(min=0, help="Minutes, at most; no limit if none.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Minutes, at most, in equal parts to each copy; no limit if none.")
+    ] = None,
     inject: Annotated[
         list[str] | None,
         typer.Option(help="Work in the copy, also several times: gradient=ELEMENTS or compilation=SECONDS."),
@@ -241,16 +243,16 @@ def calibrate_command(
         f"{counted(len(known), 'parameter set')} on {machine}: this will take about {minutes(seconds)}. Ctrl-C loses "
         "at most the trial in flight; the same command goes on from there.\n"
     )
-    deadline = None if budget is None else time.monotonic() + 60 * budget
+    began, injected = time.monotonic(), {}
     try:
-        same = calibrate.run(console, machine, calibrate.arms(stack), wanted, description, deadline)
-        injected = {
-            i: calibrate.run(console, machine, calibrate.arms(stack, i), wanted, description, deadline)
-            for i in injections
-        }
+        for turn, injection in enumerate([None, *injections], start=1):
+            deadline = None if budget is None else began + 60 * budget * turn / (1 + len(injections))
+            sides = calibrate.arms(stack, injection)
+            injected[injection] = calibrate.run(console, machine, sides, wanted, description, deadline)
     except KeyboardInterrupt:
         print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
+    same = injected.pop(None)
     if not same.pairs:
         raise NotMeasuredError(
             f"Nothing of {release} could be measured twice: {same.why_nothing or 'the time was up'}."
