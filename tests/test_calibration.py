@@ -15,7 +15,7 @@ from rich.console import Console
 from harness import paths
 from harness.errors import BenchError
 from harness.judging import calibration, paired
-from harness.judging.calibration import Calibration, FalseAlarms
+from harness.judging.calibration import Calibration, FalseAlarms, Sitting
 from harness.judging.comparison import Compared
 from harness.measuring import calibrate
 from harness.measuring.calibrate import Injection
@@ -35,13 +35,17 @@ def series(
     }  # fmt: skip
 
 
-def calibrated(*same: dict, injected: tuple = ()) -> Calibration:
-    return Calibration.model_validate(
+def sitting(*same: dict, injected: tuple = (), made: str = "2026-11-27T00:00:00+00:00") -> Sitting:
+    return Sitting.model_validate(
         {
-            "machine": "box", "stack": "v6.4.0", "made": "2026-11-27T00:00:00+00:00", "protocol": 5,
-            "same": list(same), "injected": list(injected),
+            "machine": "box", "stack": "v6.4.0", "made": made, "protocol": 5, "same": list(same),
+            "injected": list(injected),
         }
     )  # fmt: skip
+
+
+def calibrated(*same: dict, injected: tuple = ()) -> Calibration:
+    return Calibration((sitting(*same, injected=injected),))
 
 
 def test_every_disjoint_stretch_of_rounds_is_a_comparison():
@@ -96,10 +100,32 @@ def test_rounds_are_kept_and_read_again_as_they_were(tmp_path, monkeypatch):
     kept = calibration.read(path)
     assert path.is_relative_to(tmp_path / "calibration/box")
     assert (kept.machine, kept.stack, kept.protocol) == ("box", "v6.4.0", 5)
-    assert kept.false_alarms(8).parameter_sets == 1
+    assert {m.key for m in kept.same} == {("ppca", 500, "pymc-c")}
     assert "warm_setup" in {found.quantity for found in kept.injected[0].found()}
-    assert calibration.newest(tmp_path / "calibration", "box") == kept
-    assert calibration.newest(tmp_path / "calibration", "another") is None
+    assert calibration.of_machine(tmp_path / "calibration", "box") == Calibration((kept,))
+    assert calibration.of_machine(tmp_path / "calibration", "another") is None
+
+
+def test_all_sittings_of_a_machine_count_and_rounds_of_two_are_never_one_stretch(tmp_path):
+    (tmp_path / "box").mkdir()
+    injected = {"where": "gradient", "amount": 100.0, "series": [series(32, 0.01, 0.1)]}
+    for day, rounds, its in (("26", 20, (injected,)), ("27", 12, ())):
+        many = (series(rounds, 0.02, n=n) for n in range(1, 11))
+        text = sitting(*many, injected=its, made=f"2026-11-{day}T00:00:00+00:00").model_dump_json()
+        (tmp_path / "box" / f"{day}.json").write_text(text)
+    both = calibration.of_machine(tmp_path, "box")
+    assert both.false_alarms(8) == FalseAlarms(30, 0, 10)
+    assert both.false_alarms(16).comparisons == 10
+    assert both.made == "2026-11-26 to 2026-11-27"
+    assert [i.where for i in both.injected] == ["gradient"]
+
+
+def test_what_cannot_differ_is_no_evidence():
+    """Draws of one seed are the same, and so are gradients per effective draw, whatever the machine does."""
+    same = series(32, 0.0, quantity="gradients_per_effective_draw")
+    seen = calibrated(*(series(32, 0.02, n=n) for n in range(1, 11)), same)
+    assert seen.false_alarms(8).comparisons == 40
+    assert set(seen.smallest_found(8)) == {"total"}
 
 
 def test_what_is_shown_names_false_alarms_smallest_differences_and_injections():
@@ -107,7 +133,7 @@ def test_what_is_shown_names_false_alarms_smallest_differences_and_injections():
     console = Console(file=io.StringIO(), width=140)
     calibration.show(console, calibrated(*(series(16, 0.01, n=n) for n in range(1, 6)), injected=(injected,)))
     said = console.file.getvalue()
-    assert "Of 10 comparisons of equal stacks, over 5 parameter sets, 0 were called a difference" in said
+    assert "Of 10 comparisons of equal stacks by 8 rounds, over 5 parameter sets, 0 were called a difference" in said
     assert "in 16 rounds" in said
     assert "gradient=100" in said
     assert "4 of 4" in said
@@ -119,13 +145,13 @@ def test_a_damaged_calibration_is_named_with_what_to_do(tmp_path, text):
     path.parent.mkdir()
     path.write_text(text)
     with pytest.raises(BenchError, match=r"is no calibration .* calibrate again"):
-        calibration.newest(tmp_path, "box")
+        calibration.of_machine(tmp_path, "box")
 
 
 @pytest.mark.parametrize("change", [{"old": [1.0]}, {"new_first": []}, {"old": [0.0] * 8}, {"n": "x"}])
 def test_a_calibration_whose_sides_do_not_fit_is_refused(tmp_path, change):
     path = tmp_path / "x.json"
-    document = json.loads(calibrated(series(8, 0.01)).model_dump_json())
+    document = json.loads(sitting(series(8, 0.01)).model_dump_json())
     document["same"][0] |= change
     path.write_text(json.dumps(document))
     with pytest.raises(BenchError, match="is no calibration"):
@@ -161,6 +187,6 @@ def test_injected_compilation_burns_its_seconds_once_and_only_when_its_module_is
 
 
 def test_rounds_of_a_calibration_are_those_of_a_comparison():
-    measured = calibrated(series(8, 0.01)).same[0]
+    measured = sitting(series(8, 0.01)).same[0]
     assert all(isinstance(r, paired.Round) for r in measured.rounds)
     assert [r.order for r in measured.rounds] == [-1, 1] * 4

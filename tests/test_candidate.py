@@ -64,7 +64,7 @@ def honest(folder: Path, tags: list[str], cells: list[tuple[str, int, str]]) -> 
 
 def kept(checkout: Path) -> set[str]:
     """The records in a checkout, as stack/parameter set."""
-    return {f"{p.parent.name}/{p.stem}" for p in (checkout / "results/records").rglob("*.json")}
+    return {f"{p.parent.name}/{p.name.partition('.')[0]}" for p in (checkout / "results/records").rglob("*.json")}
 
 
 ALL = {f"{tag}/ppca-500-{backend}" for tag in list(STACKS)[-2:] for *_, backend in FEW}

@@ -120,6 +120,34 @@ def numbers(folder: Path, benchmark: str = "ppca.Sampling.track_sampling") -> di
     return {cell: value for cell, value in zip(product(*row[1]), row[0], strict=True) if asv_files.measured(value)}
 
 
+def on_day(shard: Path, day: str, seed: int) -> None:
+    """A shard of one parameter set that was measured then."""
+    documents = make.measurement(get_stack(TAG), *CELLS[0], np.random.default_rng(seed), TASK.protocol)
+    documents = [d | {"started": f"{day}{d['started'][10:]}"} for d in documents]
+    make.write_records(shard, TAG, documents)
+    make.write_asv(shard, {TAG: {CELLS[0]: documents}})
+
+
+def test_asvs_numbers_are_those_of_the_newest_measurement_whatever_else_comes_along(tmp_path, results):
+    on_day(tmp_path / "one", "2026-11-02", 1)
+    collect([tmp_path / "one"], results)
+    shutil.copytree(tmp_path / "one", tmp_path / "both")
+    on_day(tmp_path / "both", "2026-11-03", 2)
+    taken = collect([tmp_path / "both"], results)
+    assert taken.refused == []
+    assert len(written(results)) == len(taken.new) + 2 == 4
+    assert numbers(results) == numbers(tmp_path / "both") != numbers(tmp_path / "one")
+
+
+def test_what_comes_late_is_kept_and_the_newer_numbers_stay(tmp_path, results):
+    for day, seed in (("2026-11-03", 2), ("2026-11-02", 1)):
+        on_day(tmp_path / day, day, seed)
+        taken = collect([tmp_path / day], results)
+        assert taken.refused == []
+        assert any(name.startswith("records/") for name in taken.new)
+    assert numbers(results) == numbers(tmp_path / "2026-11-03")
+
+
 def test_asvs_number_is_taken_with_the_record_of_the_same_trials_or_not_at_all(tmp_path, results):
     cell, name = ("'pymc-c'", "500"), f"records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
     for i, seed in enumerate((1, 2)):

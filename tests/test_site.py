@@ -33,7 +33,7 @@ from harness.stacks.locks import get_stack
 from harness.suite import inside
 from tests import site_results as make
 from tests.site_results import STAMP
-from tests.test_calibration import calibrated, series
+from tests.test_calibration import series, sitting
 
 CELLS = [("ppca", 500, b) for b in ("nutpie-numba", "pymc-c", "numpyro-parallel")] + [("ppca", 5000, "pymc-c")]
 PROTOCOL = inside()["protocol"]
@@ -69,7 +69,7 @@ def good(tmp_path_factory) -> Published:
     injected = {"where": "gradient", "amount": 100.0, "series": [series(32, 0.01, 0.1)]}
     calibration = folder / "results/calibration/box/v6.4.0.json"
     calibration.parent.mkdir(parents=True)
-    found = calibrated(*(series(16, 0.01, n=n) for n in range(1, 11)), injected=(injected,))
+    found = sitting(*(series(16, 0.01, n=n) for n in range(1, 11)), injected=(injected,))
     calibration.write_text(found.model_dump_json())
     return published(folder)
 

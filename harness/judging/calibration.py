@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -94,8 +94,8 @@ class Injected(Document):
         ]  # fmt: skip
 
 
-class Calibration(Document):
-    """What a machine measured of a stack and its copies, and when."""
+class Sitting(Document):
+    """What a machine measured in one sitting of a stack and its copies, and when."""
 
     machine: Text
     stack: Text
@@ -105,20 +105,50 @@ class Calibration(Document):
     same: list[Measured]
     injected: Annotated[list[Injected], Field(default_factory=list)]
 
-    def false_alarms(self, rounds: int = 8) -> FalseAlarms:
+
+@dataclass(frozen=True)
+class Calibration:
+    """All that a machine measured of stacks and their copies; the sittings, of which there is one at least, the oldest
+    first."""
+
+    sittings: tuple[Sitting, ...]
+
+    @property
+    def machine(self) -> str:
+        """Its name."""
+        return self.sittings[0].machine
+
+    @property
+    def stacks(self) -> str:
+        """Of which stacks, as text."""
+        return ", ".join(sorted({s.stack for s in self.sittings}))
+
+    @property
+    def made(self) -> str:
+        """The day, or the first and the last."""
+        return " to ".join(dict.fromkeys((self.sittings[0].made[:10], self.sittings[-1].made[:10])))
+
+    @property
+    def injected(self) -> list[Injected]:
+        """The copies that do more work."""
+        return [injected for sitting in self.sittings for injected in sitting.injected]
+
+    def false_alarms(self, rounds: int) -> FalseAlarms:
         """Of all comparisons of disjoint stretches of so many rounds."""
         comparisons = called = 0
-        for stretch in _stretches(self.same, rounds):
-            p = {key: found.p for key, found in judge(stretch).items()}
+        keys = set()
+        for stretch in self._stretches(rounds):
+            p = {which: found.p for which, found in judge(stretch).items()}
             comparisons += len(p)
             called += len(paired.discoveries(p))
-        return FalseAlarms(comparisons, called, len({m.key for m in self.same}))
+            keys |= {key for key, _ in p}
+        return FalseAlarms(comparisons, called, len(keys))
 
     def smallest_found(self, rounds: int) -> dict[str, float]:
         """By quantity: the ratio above 1 that would have been called in four of five stretches of so many rounds, as
         the only difference of all that were compared."""
         needed: dict[str, list[float]] = {}
-        for stretch in _stretches(self.same, rounds):
+        for stretch in self._stretches(rounds):
             judged = judge(stretch)
             level = min(paired.ERROR, paired.DISCOVERIES / len(judged)) if judged else 0.0
             for (_, quantity), found in judged.items():
@@ -127,8 +157,14 @@ class Calibration(Document):
                 needed.setdefault(quantity, []).append(reach - e.mean)
         return {name: math.exp(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
 
+    def _stretches(self, rounds: int) -> Iterator[Mapping[tuple, Sequence[paired.Round]]]:
+        """What can differ: with the same seed draws are the same, and so is all that is counted of them."""
+        for sitting in self.sittings:
+            for stretch in _stretches(sitting.same, rounds):
+                yield {which: its for which, its in stretch.items() if any(r.difference for r in its)}
 
-def _stretches(series: Sequence[Measured], rounds: int) -> Iterable[Mapping[tuple, Sequence[paired.Round]]]:
+
+def _stretches(series: Sequence[Measured], rounds: int) -> Iterator[Mapping[tuple, Sequence[paired.Round]]]:
     """Disjoint stretches of all that has as many rounds."""
     most = max((len(m.old) for m in series), default=0)
     for start in range(0, most - rounds + 1, rounds):
@@ -150,10 +186,10 @@ class FalseAlarms:
         return float(found.low), float(found.high)
 
 
-def read(path: Path) -> Calibration:
-    """A calibration that was kept. Raises BenchError, in one sentence, when the file is damaged."""
+def read(path: Path) -> Sitting:
+    """What was kept of a sitting. Raises BenchError, in one sentence, when the file is damaged."""
     try:
-        return Calibration.model_validate(json.loads(path.read_text()))
+        return Sitting.model_validate(json.loads(path.read_text()))
     except (OSError, ValueError, RecursionError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise BenchError(
@@ -161,15 +197,14 @@ def read(path: Path) -> Calibration:
         ) from error
 
 
-def newest(folder: Path, machine: str) -> Calibration | None:
-    """The newest one of a machine, in the results' folder of calibrations; None where there is none."""
-    found = [read(path) for path in sorted((folder / machine).glob("*.json"))]
-    return max(found, key=lambda c: c.made, default=None)
+def of_machine(folder: Path, machine: str) -> Calibration | None:
+    """What there is of a machine in the results' folder of calibrations; None where there is nothing."""
+    found = [read(path) for path in (folder / machine).glob("*.json")]
+    return Calibration(tuple(sorted(found, key=lambda s: s.made))) if found else None
 
 
 def show(console: Console, calibration: Calibration) -> None:
     """Print false alarms, and by quantity the smallest differences that are found."""
-    stretch = next(iter(paired.LOOKS))
     table = Table("", *(f"in {look} rounds" for look in paired.LOOKS), box=None)
     found = {look: calibration.smallest_found(look) for look in paired.LOOKS}
     for quantity in QUANTITIES:
@@ -177,9 +212,10 @@ def show(console: Console, calibration: Calibration) -> None:
         if any(ratios):
             table.add_row(quantity.title, *(f"{100 * (r - 1):.1f} %" if r else "–" for r in ratios))
     console.print("The smallest difference that is found in four of five cases:", table, "", sep="\n")
-    alarms = calibration.false_alarms(stretch)
-    if alarms.comparisons:
-        console.print(sentence(alarms))
+    for look in paired.LOOKS:
+        alarms = calibration.false_alarms(look)
+        if alarms.comparisons:
+            console.print(sentence(alarms, look))
     for injected in calibration.injected:
         _show_injected(console, injected)
 
@@ -198,11 +234,12 @@ def _show_injected(console: Console, injected: Injected) -> None:
     console.print(f"\nThe copy with {injected.where}={injected.amount:g} differs in:", table, sep="\n")
 
 
-def sentence(alarms: FalseAlarms) -> str:
+def sentence(alarms: FalseAlarms, rounds: int) -> str:
     """How often chance was called a difference."""
     low, high = alarms.interval
     return (
-        f"Of {alarms.comparisons} comparisons of equal stacks, over {alarms.parameter_sets} parameter sets, "
+        f"Of {alarms.comparisons} comparisons of equal stacks by {rounds} rounds, over {alarms.parameter_sets} "
+        f"parameter sets, "
         f"{alarms.called} were called a difference: {100 * alarms.called / alarms.comparisons:.1f} % "
         f"(95 %: {100 * low:.1f} to {100 * high:.1f} %)."
     )

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.judging import calibration
 from harness.judging.calibration import Calibration
 from harness.judging.comparison import BETTER, CANNOT_TELL, MARGIN, SAME, WORSE, Compared, Comparison, Difference
+from harness.judging.paired import LOOKS
 from harness.output import counted, quoted
 
 _STYLE = {WORSE: "bold red", BETTER: "green", SAME: "", CANNOT_TELL: "dim"}
@@ -148,10 +149,11 @@ def remarks(compared: Compared, calibrated: Calibration | None) -> Iterator[str]
         "however often one looks."
     )
     if calibrated:
-        alarms = calibrated.false_alarms()
+        look = next(iter(LOOKS))
+        alarms = calibrated.false_alarms(look)
         yield (
-            f"calibrated: the same, as {calibrated.stack} beside a copy of itself showed it on {calibrated.machine} on "
-            f"{calibrated.made[:10]}. {calibration.sentence(alarms) if alarms.comparisons else ''}".rstrip()
+            f"calibrated: the same, as {calibrated.stacks} beside a copy of itself showed it on {calibrated.machine} "
+            f"on {calibrated.made}. {calibration.sentence(alarms, look) if alarms.comparisons else ''}".rstrip()
         )
     else:
         yield "This machine is not calibrated: `bench calibrate` tells what it can see."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,36 +60,36 @@ def injection(text: str) -> Injection:
     return found
 
 
-def arms(stack: Stack, injection: Injection | None = None) -> tuple[Arm, Arm]:
-    """The stack, and a copy of it, which may have an injection. Their records are nobody's results."""
-    modules = injection.modules if injection else {}
-    name = f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:8]}" if modules else "copy"
-    folder = CACHE / "calibration" / f"{stack.tag}-{name}"
-    found = []
-    for which, environment in (
-        (stack.tag, stack_environment(stack)),
-        (f"{stack.tag}-{name}", stack_environment(stack, name, modules)),
-    ):
-        compile_bytecode(environment, stack)
-        found.append(Arm(which, stack, environment, folder / which))
-    return found[0], found[1]
+def arms(stack: Stack, injections: Sequence[Injection] = ()) -> list[Arm]:
+    """The stack, a copy of it, and a copy with each injection. Their records are nobody's results."""
+    folder = CACHE / "calibration" / stack.tag
+    found = [Arm(stack.tag, stack, stack_environment(stack), folder / "plain")]
+    for injection in (None, *injections):
+        modules = injection.modules if injection else {}
+        name = f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:8]}" if modules else "copy"
+        found.append(Arm(f"{stack.tag}-{name}", stack, stack_environment(stack, name, modules), folder / name))
+    for arm in found:
+        compile_bytecode(arm.environment, stack)
+    return found
 
 
 def run(
     console: Console,
     machine: str,
-    sides: tuple[Arm, Arm],
+    sides: Sequence[Arm],
     wanted: Mapping[Cell, Mapping[str, int]],
     description: Mapping,
     deadline: float | None,
-) -> Compared:
-    """Rounds of a stack and its copy, as many as are wanted or until the time is up, and what they say."""
+) -> list[Compared]:
+    """Rounds of a stack and its copies, as many as are wanted or until the time is up, and what they say of each copy
+    beside the stack."""
     sitting = Rounds(sides, machine, description)
-    total = 2 * sum(sum(kinds.values()) for kinds in wanted.values())
-    for trial in follow(console, sitting.run(wanted, alone=0), total, " | ".join(side.name for side in sides)):
+    total = len(sides) * sum(sum(kinds.values()) for kinds in wanted.values())
+    for trial in follow(console, sitting.run(wanted, alone=0), total, f"{sides[0].name} and its copies"):
         if trial.closes and deadline is not None and time.monotonic() > deadline:
             break
-    return Compared(*([sitting.measurement(side, cell) for cell in wanted] for side in sides))
+    plain, *copies = ([sitting.measurement(side, cell) for cell in wanted] for side in sides)
+    return [Compared(plain, copy) for copy in copies]
 
 
 def series(compared: Compared) -> list[dict]:

@@ -149,7 +149,7 @@ def compare_command(
     """
     progress = errors if as_json or as_markdown else console
     try:
-        calibrated = calibration.newest(paths.RESULTS / "calibration", machine_name())
+        calibrated = calibration.of_machine(paths.RESULTS / "calibration", machine_name())
         compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget, only)
     except BenchError as error:
         raise NotMeasuredError(str(error)) from error
@@ -222,9 +222,7 @@ def calibrate_command(
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of warm trials.")] = 32,
     cold: Annotated[int, typer.Option(min=1, help="Rounds of cold trials.")] = 8,
-    budget: Annotated[
-        float | None, typer.Option(min=0, help="Minutes, at most, in equal parts to each copy; no limit if none.")
-    ] = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Minutes, at most; no limit if none.")] = None,
     inject: Annotated[
         list[str] | None,
         typer.Option(help="Work in the copy, also several times: gradient=ELEMENTS or compilation=SECONDS."),
@@ -236,29 +234,29 @@ def calibrate_command(
     stack, machine, description = locks.get_stack(release), machine_name(), inside()
     known = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend)
     wanted = {cell: {"cold": cold, "warm": rounds} for cell in known}
-    injections = [calibrate.injection(text) for text in inject or ()]
-    seconds = (1 + len(injections)) * run.estimate_seconds(machine, wanted, 2)
+    injections = list(dict.fromkeys(calibrate.injection(text) for text in inject or ()))
+    many = 2 + len(injections)
+    limit = f", and is ended after {budget:g} min" if budget is not None else ""
     console.print(
-        f"{release} beside {counted(1 + len(injections), 'copy', 'copies')} of itself × "
-        f"{counted(len(known), 'parameter set')} on {machine}: this will take about {minutes(seconds)}. Ctrl-C loses "
-        "at most the trial in flight; the same command goes on from there.\n"
+        f"{release} beside {counted(many - 1, 'copy', 'copies')} of itself × "
+        f"{counted(len(known), 'parameter set')} on {machine}: this will take about "
+        f"{minutes(run.estimate_seconds(machine, wanted, many))}{limit}. Ctrl-C loses at most the trial in flight; the "
+        "same command goes on from there.\n"
     )
-    began, injected = time.monotonic(), {}
+    deadline = None if budget is None else time.monotonic() + 60 * budget
     try:
-        for turn, injection in enumerate([None, *injections], start=1):
-            deadline = None if budget is None else began + 60 * budget * turn / (1 + len(injections))
-            sides = calibrate.arms(stack, injection)
-            injected[injection] = calibrate.run(console, machine, sides, wanted, description, deadline)
+        same, *injected = calibrate.run(
+            console, machine, calibrate.arms(stack, injections), wanted, description, deadline
+        )
     except KeyboardInterrupt:
         print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
-    same = injected.pop(None)
     if not same.pairs:
         raise NotMeasuredError(
             f"Nothing of {release} could be measured twice: {same.why_nothing or 'the time was up'}."
         )
-    path = calibrate.keep(machine, stack, same, injected, description)
-    calibration.show(console, calibration.read(path))
+    path = calibrate.keep(machine, stack, same, dict(zip(injections, injected, strict=True)), description)
+    calibration.show(console, calibration.Calibration((calibration.read(path),)))
     console.print(f"What was measured is in {path.relative_to(paths.RESULTS.parent)}.")
 
 

@@ -238,15 +238,17 @@ class _Taking:
         except BenchError as error:
             raise BenchError(f"{str(error).partition(': restore it')[0]}{_by(documents)}") from error
         good = why_not(records) is None
+        # asv's numbers are those of the newest measurement of a parameter set.
+        has_numbers = name == _newest(self.files, name)
         if identical:
-            self._know(tag, cell, records, numbers.get(tag))
+            self._know(tag, cell, records, numbers.get(tag) if has_numbers else None)
             return
         if target.name != Measurement(tag, *cell, records).file:
             raise ValueError("it holds something else than its name says")
         stack = task.stacks[tag]
         if any(r.lock_sha256 != stack.sha256 for r in records):
             raise ValueError(f"it was not measured in the stack {tag} of this timeline")
-        if task.numbers and good:
+        if task.numbers and good and has_numbers:
             _check_numbers(numbers.get(tag, {"results": {}}), cell, records)
         if self._is_kept(target, task, tag, cell, documents):
             self.collected.known += 1
@@ -254,17 +256,21 @@ class _Taking:
         if len(json.dumps(documents, indent=1)) > LARGEST_FILE:
             raise ValueError(f"it is larger than {LARGEST_FILE // 10**6} MB when it is written")
         write_document(target, documents)
-        self.fresh.add((tag, cell))
-        if not good:
-            self.bad.add((tag, cell))
         self.collected.new.append(name)
+        # What another run has measured since then has its numbers already.
+        if target.name == _newest((path.name for path in target.parent.iterdir()), target.name):
+            self.fresh.add((tag, cell))
+            if not good:
+                self.bad.add((tag, cell))
 
     def _know(self, tag: str, cell: Cell, records: Sequence[Record], result: Mapping | None) -> None:
         """Note that a record is kept as it came; asv's numbers of it may be missing."""
         self.collected.known += 1
+        if result is None:
+            return
         if why_not(records):
             self.bad.add((tag, cell))
-        elif result:
+        else:
             _check_numbers(result, cell, records)
             self.same.add((tag, cell))
 
@@ -321,6 +327,12 @@ _REFUSED = (
     BenchError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError, RecursionError,
     MemoryError,
 )  # fmt: skip
+
+
+def _newest(names: Iterable[str], name: str) -> str:
+    """Of the measurements of the same parameter set as `name`, which are named for when they began, the newest."""
+    which = name.removesuffix(".json").rpartition(".")[0]
+    return max(n for n in names if n.removesuffix(".json").rpartition(".")[0] == which)
 
 
 def _of_records(benchmark: str) -> bool:

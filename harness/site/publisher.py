@@ -48,7 +48,7 @@ class Overview(OutputPublisher):
             for machine in contents:
                 log.info(f"Writing the pages of {machine.machine}")
                 data.copy_records(machine, results.records, html)
-                calibrated = calibration.newest(folder / "calibration", machine.machine)
+                calibrated = calibration.of_machine(folder / "calibration", machine.machine)
                 render.Site(machine, html, machines[machine.machine], machines, calibrated).write()
                 for sentence in machine.left_out:
                     log.warning(sentence)

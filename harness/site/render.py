@@ -198,7 +198,12 @@ class Site:
             control=figures.control(self.content, "control", "../" * self._depth(0)) if drifted else None,
             drifted=drifted,
             calibration=self.calibration,
-            alarms=self.calibration and self.calibration.false_alarms(),
+            alarms=[
+                (look, alarms)
+                for look in (LOOKS if self.calibration else ())
+                if (alarms := self.calibration.false_alarms(look)).comparisons
+            ],
+            sentence=calibration.sentence,
             limits=self._limits(),
             titles={quantity.name: quantity.title for quantity in QUANTITIES},
             looks=list(LOOKS),
