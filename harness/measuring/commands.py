@@ -200,8 +200,7 @@ def _compare(
     compared = comparing.compared()
     if not compared.pairs and not compared.differences:
         raise BenchError(f"No parameter set was measured in both: {compared.why_nothing or 'the time was up'}.")
-    for stack in stacks:
-        run.take_in(progress, f"asv reads {stack.tag}", f"{stack.tag}^!", *run.asv_selection(wanted, description))
+    run.let_asv_read(progress, stacks, wanted, description)
     if compared.pairs and not compared.comparisons and not compared.differences:
         raise BenchError(
             f"Nothing can be said: the machine changed speed in all {counted(compared.dropped, 'round')}. They are "

@@ -167,9 +167,17 @@ def measure(
     total = len(wanted) * len(stacks) * sum(each.values())
     trials = _until(deadline, side_by_side, wanted, each)
     inside = sum(trial.record.trial_wall_seconds for trial in follow(console, trials, total, title))
-    for stack in stacks:
-        take_in(console, f"asv reads {stack.tag}", f"{stack.tag}^!", *asv_selection(wanted, description))
+    let_asv_read(console, stacks, wanted, description)
     return inside
+
+
+def let_asv_read(console: Console, stacks: Sequence[Stack], cells: Sequence[Cell], description: Mapping) -> None:
+    """What was measured of these cells. Its processes are forks of one: they have nothing to time."""
+    for stack in stacks:
+        take_in(
+            console, f"asv reads {stack.tag}", f"{stack.tag}^!", "--launch-method", "forkserver",
+            *asv_selection(cells, description),
+        )  # fmt: skip
 
 
 def _until(
