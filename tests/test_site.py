@@ -307,7 +307,7 @@ def test_a_chart_says_first_what_a_page_would_show(good):
 def test_what_the_machine_can_see_is_on_the_page_with_its_false_alarms_and_its_injections(good):
     text = " ".join(pages(good.site)["trust.html"].text.split())
     assert re.search(
-        r"Of 20 comparisons of equal stacks by 8 rounds, over 10 parameter sets, \d were called a difference: \d\.\d % \(",
+        r"Of 20 comparisons of equal stacks by 8 rounds, over 10 parameter sets, \d were called a difference: ",
         text,
     )
     assert "A copy did more work, 100 elements in each gradient." in text
