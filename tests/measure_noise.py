@@ -67,7 +67,7 @@ def environment(stack: Stack, way: Way, index: int) -> Path:
         path = stack_environment(stack)
     else:
         startup = (_WRAPPED if way.before else "") + way.startup
-        path = stack_environment(stack, f"noise{index}", {"bench_noise.pth": startup})
+        path = stack_environment(stack, f"noise{index:03}", {"bench_noise.pth": startup})
     if way.before:
         plain = path / "bin/python-plain"
         if not plain.exists():

@@ -132,7 +132,7 @@ def test_work_that_is_put_into_a_copy_is_seen_in_its_clocks_and_not_in_its_draws
         f"{CELL}/warm-1.json"
     )}  # fmt: skip
     assert len({record["draws_sha256"] for record in arms.values()}) == 1
-    plain, injected = arms.pop("plain"), [record for name, record in arms.items() if name != "copy"]
+    plain, injected = arms.pop("original"), [record for name, record in arms.items() if name != "copy0000"]
     setup = [r["clocks"]["before_window_cpu_seconds"] - plain["clocks"]["before_window_cpu_seconds"] for r in injected]
     assert any(0.6 * INJECTED_SECONDS < seconds < 1.6 * INJECTED_SECONDS for seconds in setup), setup
     sampling = [r["clocks"]["window_cpu_seconds"] / plain["clocks"]["window_cpu_seconds"] for r in injected]

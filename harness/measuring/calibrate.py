@@ -61,12 +61,15 @@ def injection(text: str) -> Injection:
 
 
 def arms(stack: Stack, injections: Sequence[Injection] = ()) -> list[Arm]:
-    """The stack, a copy of it, and a copy with each injection. Their records are nobody's results."""
+    """The stack, a copy of it, and a copy with each injection. Their records are nobody's results.
+
+    Paths have one length: what is longer lies elsewhere in memory, and may be faster or slower for it.
+    """
     folder = CACHE / "calibration" / stack.tag
-    found = [Arm(stack.tag, stack, stack_environment(stack), folder / "plain")]
+    found = [Arm(stack.tag, stack, stack_environment(stack), folder / "original")]
     for injection in (None, *injections):
         modules = injection.modules if injection else {}
-        name = f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:8]}" if modules else "copy"
+        name = f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:4] if modules else '0000'}"
         found.append(Arm(f"{stack.tag}-{name}", stack, stack_environment(stack, name, modules), folder / name))
     for arm in found:
         compile_bytecode(arm.environment, stack)

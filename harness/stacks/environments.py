@@ -235,13 +235,13 @@ def _inventory(folder: Path, ending: str = "") -> str:
 def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] = {}) -> Path:
     """Return the environment of `stack` at `.asv/stacks/<tag>-<digest>/`, built when needed.
 
-    A `copy`, by its name, is another one, built by itself, with `modules` in its `site-packages` besides. Any number of
-    processes may ask at once: one builds and the others wait for it.
+    A `copy`, by a name that stands for the digest, is another one, built by itself, with `modules` in its
+    `site-packages` besides. Any number of processes may ask at once: one builds and the others wait for it.
 
     Raises:
         BenchError: as `install`.
     """
-    path = CACHE / "stacks" / f"{stack.tag}-{digest(stack)[:8]}{copy and '-'}{copy}"
+    path = CACHE / "stacks" / f"{stack.tag}-{copy or digest(stack)[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
