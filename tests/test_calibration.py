@@ -71,6 +71,27 @@ def test_equal_stacks_are_seldom_called_different_over_many_machines():
     assert sum(f.called for f in found) <= 0.02 * sum(f.comparisons for f in found)
 
 
+def test_the_larger_a_difference_the_more_often_it_would_be_found():
+    seen = calibrated(*(series(64, 0.02, n=n) for n in range(1, 11)))
+    shares = [seen.share_found(32, 1 + part)["total"] for part in calibration.ADDED]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.2
+    assert shares[-1] == 1.0
+    smallest = seen.smallest_found(32)["total"]
+    assert seen.share_found(32, smallest)["total"] == pytest.approx(0.8, abs=0.06)
+
+
+@pytest.mark.parametrize("true", [0.0, 0.006, 0.02])
+def test_what_lasts_is_told_from_the_noise_of_rounds(true):
+    rng = np.random.default_rng(5)
+    many = [series(32, 0.02, effect=true * rng.normal(), n=n) for n in range(1, 201)]
+    assert calibrated(*many).lasting() == pytest.approx(true, abs=0.002)
+
+
+def test_too_few_rounds_do_not_tell_what_lasts():
+    assert calibrated(series(7, 0.02)).lasting() is None
+
+
 @pytest.mark.parametrize("spread", [0.01, 0.03])
 def test_the_smallest_difference_found_is_about_what_the_spread_allows(spread):
     seen = calibrated(*(series(64, spread, n=n) for n in range(1, 11)))

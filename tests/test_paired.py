@@ -85,6 +85,36 @@ def test_equal_stacks_are_called_different_in_one_of_a_hundred_comparisons_at_mo
     assert stats.binomtest(called, cases, paired.ERROR, alternative="greater").pvalue > 0.01
 
 
+@pytest.mark.parametrize("rounds", [8, 32, 64])
+def test_what_lasts_is_part_of_the_interval(rounds):
+    rng = np.random.default_rng(20261207)
+    covered, cases, lasting = 0, 2000, 0.01
+    for _ in range(cases):
+        own = rounds_of(rng, rounds, 0.05 + lasting * rng.normal())
+        low, high = paired.estimate(own, lasting=lasting).interval()
+        covered += low <= math.exp(0.05) <= high
+    assert 0.93 <= covered / cases <= 0.98
+
+
+def test_equal_stacks_of_which_one_lies_better_are_not_called_different_the_more_often_the_more_rounds_there_are():
+    rng = np.random.default_rng(20261208)
+    cases, lasting = 1500, 0.006
+    every = [rounds_of(rng, 64, lasting * rng.normal()) for _ in range(cases)]
+    called, blind = (
+        sum(paired.judge({"x": rounds}, allowed)["x"].p <= paired.ERROR for rounds in every)
+        for allowed in (lasting, 0.0)
+    )
+    assert stats.binomtest(called, cases, paired.ERROR, alternative="greater").pvalue > 0.01
+    assert blind > 3 * paired.ERROR * cases
+
+
+def test_more_rounds_do_not_average_out_what_lasts():
+    rng = np.random.default_rng(20261209)
+    few = paired.estimate(rounds_of(rng, 16), lasting=0.01)
+    assert math.log(few.smallest_visible(1_000_000)) == pytest.approx(0.01 * (few._t(0.999) + few._t(0.8)), rel=0.01)
+    assert few.smallest_visible(64) > paired.estimate(rounds_of(rng, 64)).smallest_visible()
+
+
 @pytest.mark.parametrize("noise", ["independent", "autocorrelated", "drifting"])
 def test_of_many_that_are_called_few_are_false(noise):
     rng = np.random.default_rng(20261130)

@@ -18,15 +18,18 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
+from scipy import optimize, stats
 
 from harness.errors import BenchError
 from harness.judging import paired
-from harness.judging.comparison import QUANTITIES, Both, judge
+from harness.judging.comparison import LASTING, QUANTITIES, Both, judge
+from harness.output import counted
 from harness.results.fields import Name, Number, Positive, Text
 from harness.results.parts import Document
 from harness.results.records import first_problem
 
+ADDED = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""As parts: how much more is asked about."""
 Series = Annotated[list[Positive], Field(max_length=10_000)]
 
 
@@ -147,6 +150,16 @@ class Calibration:
     def smallest_found(self, rounds: int) -> dict[str, float]:
         """By quantity: the ratio above 1 that would have been called in four of five stretches of so many rounds, as
         the only difference of all that were compared."""
+        needed = self._needed(rounds)
+        return {name: math.exp(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
+
+    def share_found(self, rounds: int, ratio: float) -> dict[str, float]:
+        """By quantity: in what share of the stretches of so many rounds this ratio would have been called, as the only
+        difference."""
+        return {name: float(np.mean(np.array(n) <= math.log(ratio))) for name, n in self._needed(rounds).items()}
+
+    def _needed(self, rounds: int) -> dict[str, list[float]]:
+        """By quantity: what each parameter set's stretches would have needed to be called, in logarithms."""
         needed: dict[str, list[float]] = {}
         for stretch in self._stretches(rounds):
             judged = judge(stretch)
@@ -155,7 +168,31 @@ class Calibration:
                 e = found.estimate
                 reach = float(stats.t.ppf(1 - level * paired.share(rounds) / 2, min(e.freedom, 1e6))) * e.error
                 needed.setdefault(quantity, []).append(reach - e.mean)
-        return {name: math.exp(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
+        return needed
+
+    def lasting(self) -> float | None:
+        """By how much the times of equal stacks differ for good: the standard deviation, as a difference of logarithms,
+        with which all series together are as far from none as their errors say (Paule and Mandel 1982).
+
+        None where too few rounds were measured to tell.
+        """
+        clocks = {quantity.name for quantity in QUANTITIES if quantity.metric.of_a_clock}
+        found = [
+            (estimate.mean, estimate.error)
+            for sitting in self.sittings
+            for its in sitting.same
+            if its.quantity in clocks
+            and len(its.old) >= min(paired.LOOKS)
+            and (estimate := paired.estimate(its.rounds))
+        ]
+        if not found:
+            return None
+        means, errors = np.array(found).T
+
+        def excess(lasting: float) -> float:
+            return float(np.mean(means**2 / (errors**2 + lasting**2))) - 1
+
+        return float(optimize.brentq(excess, 0.0, 1.0)) if excess(0.0) > 0 > excess(1.0) else 0.0
 
     def _stretches(self, rounds: int) -> Iterator[Mapping[tuple, Sequence[paired.Round]]]:
         """What can differ: with the same seed draws are the same, and so is all that is counted of them."""
@@ -205,41 +242,58 @@ def of_machine(folder: Path, machine: str) -> Calibration | None:
 
 def show(console: Console, calibration: Calibration) -> None:
     """Print false alarms, and by quantity the smallest differences that are found."""
-    table = Table("", *(f"in {look} rounds" for look in paired.LOOKS), box=None)
+    table = Table("", *(f"{look} rounds" for look in paired.LOOKS), box=None)
     found = {look: calibration.smallest_found(look) for look in paired.LOOKS}
     for quantity in QUANTITIES:
         ratios = [of.get(quantity.name) for of in found.values()]
         if any(ratios):
             table.add_row(quantity.title, *(f"{100 * (r - 1):.1f} %" if r else "–" for r in ratios))
     console.print("The smallest difference that is found in four of five cases:", table, "", sep="\n")
+    if told := [look for look, of in found.items() if of]:
+        shares = [calibration.share_found(told[-1], 1 + part) for part in ADDED]
+        table = Table("", *(f"{part:.0%}" for part in ADDED), box=None)
+        for quantity in QUANTITIES:
+            if quantity.name in shares[0]:
+                table.add_row(quantity.title, *(f"{of[quantity.name]:.0%}" for of in shares))
+        console.print(f"How often so much more would be found in {told[-1]} rounds:", table, "", sep="\n")
     for look in paired.LOOKS:
         alarms = calibration.false_alarms(look)
         if alarms.comparisons:
             console.print(sentence(alarms, look))
+    if (lasting := calibration.lasting()) is not None:
+        console.print(
+            f"For good, the times of equal stacks differ by {100 * lasting:.1f} % (standard deviation); "
+            f"{100 * LASTING:g} % are allowed for."
+        )
     for injected in calibration.injected:
         _show_injected(console, injected)
 
 
 def _show_injected(console: Console, injected: Injected) -> None:
-    table = Table("", "ratio (95 %)", *(f"called in {look} rounds" for look in paired.LOOKS), box=None)
+    table = Table("", "ratio (95 %)", *(f"in {look}" for look in paired.LOOKS), box=None)
     titles = {quantity.name: quantity.title for quantity in QUANTITIES}
-    for one in injected.found():
-        low, high = one.estimate.interval()
-        model, n, backend = one.key
-        shares = (f"{k} of {of}" if of else "–" for k, of in (one.called.get(look, (0, 0)) for look in paired.LOOKS))
-        table.add_row(
-            f"{model} n={n} {backend}, {titles.get(one.quantity, one.quantity)}",
-            f"{one.estimate.ratio:.3f} ({low:.3f} to {high:.3f})", *shares,
-        )  # fmt: skip
-    console.print(f"\nThe copy with {injected.where}={injected.amount:g} differs in:", table, sep="\n")
+    found = injected.found()
+    for key in dict.fromkeys(one.key for one in found):
+        model, n, backend = key
+        table.add_row(f"{model} n={n} {backend}")
+        for one in (one for one in found if one.key == key):
+            low, high = one.estimate.interval()
+            shares = [one.called.get(look, (0, 0)) for look in paired.LOOKS]
+            table.add_row(
+                f"  {titles.get(one.quantity, one.quantity)}", f"{one.estimate.ratio:.3f} ({low:.3f}–{high:.3f})",
+                *(f"{k} of {of}" if of else "–" for k, of in shares),
+            )  # fmt: skip
+    console.print(
+        f"\nWhat differs in the copy with {injected.where}={injected.amount:g}, and how many stretches of so many "
+        "rounds called it:", table if found else "nothing", sep="\n",
+    )  # fmt: skip
 
 
 def sentence(alarms: FalseAlarms, rounds: int) -> str:
     """How often chance was called a difference."""
     low, high = alarms.interval
     return (
-        f"Of {alarms.comparisons} comparisons of equal stacks by {rounds} rounds, over {alarms.parameter_sets} "
-        f"parameter sets, "
-        f"{alarms.called} were called a difference: {100 * alarms.called / alarms.comparisons:.1f} % "
+        f"Of {alarms.comparisons} comparisons of equal stacks by {rounds} rounds, over "
+        f"{counted(alarms.parameter_sets, 'parameter set')}, {alarms.called} were called a difference: {100 * alarms.called / alarms.comparisons:.1f} % "
         f"(95 %: {100 * low:.1f} to {100 * high:.1f} %)."
     )

@@ -35,6 +35,8 @@ from harness.results.store import Key
 MARGIN = 0.03
 """What differs by less, as far as is known, is the same."""
 _SAME_LEVEL = 0.99
+LASTING = 0.006
+"""How much equal stacks differ for good in what is measured, as a part of it (docs/method.md)."""
 _KERNEL = "numpy_seconds"
 # What is less of the whole trial is nothing that anybody waits for.
 _NEGLIGIBLE = 0.02
@@ -59,6 +61,12 @@ class Quantity:
     def title(self) -> str:
         """What it is called in a table."""
         return f"{self.metric.title}, CPU" if self.cpu else self.metric.title
+
+    @property
+    def lasting(self) -> float:
+        """The standard deviation of the difference that equal stacks have for good, as a difference of logarithms: none
+        in what is counted."""
+        return 0.0 if self.metric is GRADIENTS else LASTING
 
 
 def _cpu(*names: str) -> Callable[[Record], float | None]:
@@ -324,8 +332,10 @@ def values(quantity: Quantity, found: Sequence[Pair]) -> list[Both]:
 def judge(comparisons: Mapping[tuple[Key, str], Sequence[Round]]) -> dict[tuple[Key, str], Judged]:
     """What rounds say of parameter sets' quantities, by name; relatives are those of one quantity."""
     found: dict[tuple[Key, str], Judged] = {}
+    lasting = {quantity.name: quantity.lasting for quantity in QUANTITIES}
     for name in {name for _, name in comparisons}:
-        found |= paired.judge({which: rounds for which, rounds in comparisons.items() if which[1] == name})
+        of_name = {which: rounds for which, rounds in comparisons.items() if which[1] == name}
+        found |= paired.judge(of_name, lasting.get(name, 0.0))
     return found
 
 

@@ -5,8 +5,10 @@ of the order in which the two ran and of the machine's speed, is judged by Stude
 moderated towards those of the comparison's relatives (Smyth 2004, "Linear models and empirical Bayes methods"). Who
 looks several times, and stops when something is to be seen, sees chance more often: each look may spend a share of the
 error that is allowed, and a p-value is divided by its look's share, so that all looks together keep it. Over all that
-is compared, Benjamini and Hochberg (1995) keep the share of false discoveries. It knows numbers, and nothing of
-records.
+is compared, Benjamini and Hochberg (1995) keep the share of false discoveries. What lasts is no noise of rounds, and
+more of them do not average it out: two equal stacks lie elsewhere on the disk and in memory, and one is a little faster
+for as long as it lies there (Mytkowicz et al. 2009, "Producing wrong data without doing anything obviously wrong"). It
+knows numbers, and nothing of records.
 """
 
 from __future__ import annotations
@@ -76,12 +78,14 @@ def _inverse_trigamma(value: float) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of differences of logarithms, its standard error, and how well that is known."""
+    """The mean of differences of logarithms, its standard error, how well that is known, and the part of it that more
+    rounds do not make smaller."""
 
     rounds: int
     mean: float
     error: float
     freedom: float
+    lasting: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -103,7 +107,8 @@ class Estimate:
     def smallest_visible(self, rounds: int | None = None) -> float:
         """The ratio above 1 that would be called a difference in four of five cases, after as many rounds."""
         rounds = rounds or self.rounds
-        error = self.error * math.sqrt(self.rounds / rounds)
+        of_rounds = (self.error**2 - self.lasting**2) * self.rounds / rounds
+        error = math.sqrt(of_rounds + self.lasting**2)
         return math.exp((self._t(1 - ERROR * share(rounds) / 2) + self._t(POWER)) * error)
 
     def _t(self, probability: float) -> float:
@@ -150,8 +155,11 @@ def _fit(rounds: Sequence[Round]) -> _Fitted:
     return _Fitted(float(fitted[0]), variance, freedom, float(inverse[0, 0]))
 
 
-def estimate(rounds: Sequence[Round], known: Prior = NOTHING) -> Estimate | None:
-    """What rounds say, moderated by what is known of their variance; None where neither tells how they vary."""
+def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0.0) -> Estimate | None:
+    """What rounds say, moderated by what is known of their variance; None where neither tells how they vary.
+
+    `lasting` is the standard deviation of what lasts.
+    """
     if not rounds:
         return None
     own = _fit(rounds)
@@ -162,7 +170,7 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING) -> Estimate | None
         variance = known.variance
     else:
         variance = (known.freedom * known.variance + own.freedom * own.variance) / freedom
-    return Estimate(len(rounds), own.mean, math.sqrt(variance * own.leverage), freedom)
+    return Estimate(len(rounds), own.mean, math.hypot(math.sqrt(variance * own.leverage), lasting), freedom, lasting)
 
 
 def share(rounds: int) -> float:
@@ -178,8 +186,8 @@ class Judged:
     p: float
 
 
-def judge[Key](comparisons: Mapping[Key, Sequence[Round]]) -> dict[Key, Judged]:
-    """What relatives' rounds say at every look until now, and together.
+def judge[Key](comparisons: Mapping[Key, Sequence[Round]], lasting: float = 0.0) -> dict[Key, Judged]:
+    """What relatives' rounds say at every look until now, and together; `lasting` as in `estimate`.
 
     Those that say nothing, of too few rounds, are left out.
     """
@@ -191,7 +199,7 @@ def judge[Key](comparisons: Mapping[Key, Sequence[Round]]) -> dict[Key, Judged]:
         known = prior([f.variance for f in fitted], [f.freedom for f in fitted])
         for key, rounds in until.items():
             is_its_last = len(comparisons[key]) == look
-            now = estimate(rounds, known) if is_its_last or (look in LOOKS and len(rounds) == look) else None
+            now = estimate(rounds, known, lasting) if is_its_last or (look in LOOKS and len(rounds) == look) else None
             if now:
                 earlier = found[key].p if key in found else 1.0
                 found[key] = Judged(now, min(earlier, now.p / share(look)))
