@@ -158,6 +158,18 @@ class Calibration:
         difference."""
         return {name: float(np.mean(np.array(n) <= math.log(ratio))) for name, n in self._needed(rounds).items()}
 
+    def limits(self) -> list[tuple[str, list[float | None]]]:
+        """By quantity, as its title: the smallest differences that are found in as many rounds as one looks after."""
+        found = [self.smallest_found(look) for look in paired.LOOKS]
+        of = [(q.title, [seen.get(q.name) for seen in found]) for q in QUANTITIES]
+        return [(title, ratios) for title, ratios in of if any(ratios)]
+
+    def shares(self) -> tuple[int, list[tuple[str, list[float]]]]:
+        """After how many rounds, the most that were measured, and by quantity: how often what `ADDED` has is found."""
+        look = max((look for look in paired.LOOKS if self.smallest_found(look)), default=0)
+        found = [self.share_found(look, 1 + part) for part in ADDED] if look else []
+        return look, [(q.title, [of[q.name] for of in found]) for q in QUANTITIES if found and q.name in found[0]]
+
     def _needed(self, rounds: int) -> dict[str, list[float]]:
         """By quantity: what each parameter set's stretches would have needed to be called, in logarithms."""
         needed: dict[str, list[float]] = {}
@@ -243,19 +255,15 @@ def of_machine(folder: Path, machine: str) -> Calibration | None:
 def show(console: Console, calibration: Calibration) -> None:
     """Print false alarms, and by quantity the smallest differences that are found."""
     table = Table("", *(f"{look} rounds" for look in paired.LOOKS), box=None)
-    found = {look: calibration.smallest_found(look) for look in paired.LOOKS}
-    for quantity in QUANTITIES:
-        ratios = [of.get(quantity.name) for of in found.values()]
-        if any(ratios):
-            table.add_row(quantity.title, *(f"{100 * (r - 1):.1f} %" if r else "–" for r in ratios))
+    for title, ratios in calibration.limits():
+        table.add_row(title, *(f"{100 * (r - 1):.1f} %" if r else "–" for r in ratios))
     console.print("The smallest difference that is found in four of five cases:", table, "", sep="\n")
-    if told := [look for look, of in found.items() if of]:
-        shares = [calibration.share_found(told[-1], 1 + part) for part in ADDED]
+    look, shares = calibration.shares()
+    if shares:
         table = Table("", *(f"{part:.0%}" for part in ADDED), box=None)
-        for quantity in QUANTITIES:
-            if quantity.name in shares[0]:
-                table.add_row(quantity.title, *(f"{of[quantity.name]:.0%}" for of in shares))
-        console.print(f"How often so much more would be found in {told[-1]} rounds:", table, "", sep="\n")
+        for title, of in shares:
+            table.add_row(title, *(f"{share:.0%}" for share in of))
+        console.print(f"How often so much more is found in {look} rounds:", table, "", sep="\n")
     for look in paired.LOOKS:
         alarms = calibration.false_alarms(look)
         if alarms.comparisons:
@@ -294,6 +302,6 @@ def sentence(alarms: FalseAlarms, rounds: int) -> str:
     low, high = alarms.interval
     return (
         f"Of {alarms.comparisons} comparisons of equal stacks by {rounds} rounds, over "
-        f"{counted(alarms.parameter_sets, 'parameter set')}, {alarms.called} were called a difference: {100 * alarms.called / alarms.comparisons:.1f} % "
-        f"(95 %: {100 * low:.1f} to {100 * high:.1f} %)."
+        f"{counted(alarms.parameter_sets, 'parameter set')}, {alarms.called} were called a difference: "
+        f"{100 * alarms.called / alarms.comparisons:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)."
     )

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.judging import agreement, answers, calibration, guidance, verdicts
-from harness.judging.comparison import QUANTITIES
+from harness.judging.comparison import LASTING, QUANTITIES
 from harness.judging.noise import noise_of
 from harness.judging.paired import LOOKS
 from harness.judging.release_changes import ReleaseChange, release_changes
@@ -204,19 +204,15 @@ class Site:
                 if (alarms := self.calibration.false_alarms(look)).comparisons
             ],
             sentence=calibration.sentence,
-            limits=self._limits(),
+            limits=self.calibration.limits() if self.calibration else [],
+            shares=self.calibration.shares() if self.calibration else (0, []),
+            added=calibration.ADDED,
+            lasting=self.calibration.lasting() if self.calibration else None,
+            allowed=LASTING,
             titles={quantity.name: quantity.title for quantity in QUANTITIES},
             looks=list(LOOKS),
             data=self._ppca(),
         )
-
-    def _limits(self) -> list[tuple[str, list[float | None]]]:
-        """By quantity: the smallest differences that are found in as many rounds as one looks after."""
-        if self.calibration is None:
-            return []
-        found = [self.calibration.smallest_found(look) for look in LOOKS]
-        of = [(q.title, [seen.get(q.name) for seen in found]) for q in QUANTITIES]
-        return [(title, ratios) for title, ratios in of if any(ratios)]
 
     def _ppca(self):
         """The simulated data as the notebook shows them; None where the measured code has no such model."""
