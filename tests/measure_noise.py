@@ -52,7 +52,6 @@ WAYS = (
     Way("as the protocol has it"),
     Way("`PYTHONHASHSEED` fixed", ("env", "PYTHONHASHSEED=0")),
     Way("addresses not random", ("setarch", "-R")),
-    Way("both fixed", ("env", "PYTHONHASHSEED=0", "setarch", "-R")),
     Way("on one processor", ("taskset", "-c", "1")),
     Way("one chain at a time", arguments=("--cores", "1")),
     Way("no garbage collection", startup="import gc; gc.disable()\n"),

@@ -93,7 +93,7 @@ def test_what_lasts_is_part_of_the_interval(rounds):
         own = rounds_of(rng, rounds, 0.05 + lasting * rng.normal())
         low, high = paired.estimate(own, lasting=lasting).interval()
         covered += low <= math.exp(0.05) <= high
-    assert 0.93 <= covered / cases <= 0.98
+    assert 0.93 <= covered / cases <= 0.97
 
 
 def test_equal_stacks_of_which_one_lies_better_are_not_called_different_the_more_often_the_more_rounds_there_are():
@@ -222,6 +222,17 @@ def test_what_the_control_workload_has_seen_is_no_noise():
     assert e.mean == pytest.approx(0.03)
     assert e.error == pytest.approx(0.0, abs=1e-12)
     assert e.freedom == 5
+
+
+def test_a_machine_whose_speed_followed_the_order_is_no_riddle():
+    rounds = [
+        Round(0.03 + 0.01 * order + noise, order, 0.02 * order)
+        for order, noise in zip([1, -1] * 4, [1e-3, -1e-3, -1e-3, 1e-3] * 2, strict=True)
+    ]
+    e = paired.estimate(rounds)
+    assert e.mean == pytest.approx(0.03)
+    assert e.freedom == 6
+    assert 0 < e.error < 1e-3
 
 
 def test_a_control_workload_that_sees_most_of_the_noise_makes_intervals_shorter():

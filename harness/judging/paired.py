@@ -33,7 +33,7 @@ POWER = 0.8
 _STATED = 0.965
 """The level of the intervals that are said to be of 95 %: who stops as soon as he knows is off more often.
 Whatever the effect, 93 to 97 of a hundred cover then, with and without stopping (`tests/test_paired.py`)."""
-# Of a variance: a clock does not tell smaller ones.
+# Of a variance, or beside 1: a clock does not tell less.
 _SMALLEST = 1e-12
 # Of fewer rounds, effects would leave too little; that of the order cancels where rounds are balanced.
 _FITTED_FROM = 8
@@ -148,9 +148,11 @@ def _fit(rounds: Sequence[Round]) -> _Fitted:
     if len(difference) >= _FITTED_FROM:
         columns += [effect for effect in beside if np.ptp(effect) > 0]
     design = np.stack(columns, axis=1)
-    inverse = np.linalg.inv(design.T @ design)
-    fitted = inverse @ design.T @ difference
-    left, freedom = difference - design @ fitted, len(difference) - len(columns)
+    # A machine's speed may have followed the order in which the two ran: which of them it was is then not told.
+    solve = np.linalg.pinv(design, rcond=_SMALLEST)
+    inverse = solve @ solve.T
+    fitted = solve @ difference
+    left, freedom = difference - design @ fitted, len(difference) - int(np.linalg.matrix_rank(design, rtol=_SMALLEST))
     variance = float(left @ left) / freedom if freedom else 0.0
     return _Fitted(float(fitted[0]), variance, freedom, float(inverse[0, 0]))
 
@@ -170,7 +172,12 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
         variance = known.variance
     else:
         variance = (known.freedom * known.variance + own.freedom * own.variance) / freedom
-    return Estimate(len(rounds), own.mean, math.hypot(math.sqrt(variance * own.leverage), lasting), freedom, lasting)
+    of_rounds = variance * own.leverage
+    error = math.sqrt(of_rounds + lasting**2)
+    if lasting:
+        # That is known, and so the whole error is known the better (Satterthwaite 1946).
+        freedom = freedom * (error**2 / of_rounds) ** 2 if of_rounds else math.inf
+    return Estimate(len(rounds), own.mean, error, freedom, lasting)
 
 
 def share(rounds: int) -> float:

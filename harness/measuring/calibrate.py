@@ -61,10 +61,8 @@ def injection(text: str) -> Injection:
 
 
 def arms(stack: Stack, injections: Sequence[Injection] = ()) -> list[Arm]:
-    """The stack, a copy of it, and a copy with each injection. Their records are nobody's results.
-
-    Paths have one length: what is longer lies elsewhere in memory, and may be faster or slower for it.
-    """
+    """The stack, a copy of it, and a copy with each injection, in paths of one length. Their records are nobody's
+    results."""
     folder = CACHE / "calibration" / stack.tag
     found = [Arm(stack.tag, stack, stack_environment(stack), folder / "original")]
     for injection in (None, *injections):

@@ -233,15 +233,15 @@ def _inventory(folder: Path, ending: str = "") -> str:
 
 
 def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] = {}) -> Path:
-    """Return the environment of `stack` at `.asv/stacks/<tag>-<digest>/`, built when needed.
+    """Return the environment of `stack` at `.asv/stacks/<tag>---<digest>/`, built when needed.
 
-    A `copy`, by a name that stands for the digest, is another one, built by itself, with `modules` in its
-    `site-packages` besides. Any number of processes may ask at once: one builds and the others wait for it.
+    Such paths have one length: what is longer lies elsewhere in memory, and may be faster or slower (docs/method.md).
+    A `copy`, by a name in place of the digest, is built by itself, with `modules` in its `site-packages` besides. Any
+    number of processes may ask at once: one builds and the others wait for it.
 
-    Raises:
-        BenchError: as `install`.
+    Raises BenchError as `install`.
     """
-    path = CACHE / "stacks" / f"{stack.tag}-{copy or digest(stack)[:8]}"
+    path = CACHE / "stacks" / f"{stack.tag:-<15}-{copy or digest(stack)[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
