@@ -47,15 +47,18 @@ def _example_trial(i: int) -> dict:
     return pickle.loads(_pickled(i))
 
 
-def measurement(stack: Stack, model: str, n: int, backend: str, rng: np.random.Generator, protocol: int) -> list[dict]:
-    """A cold and two warm trials, whose seconds and counts are drawn around the example's."""
+def measurement(
+    stack: Stack, model: str, n: int, backend: str, rng: np.random.Generator, protocol: int, warm: int = 2,
+    times: float = 1.0,
+) -> list[dict]:  # fmt: skip
+    """A cold trial and warm ones, whose seconds and counts are drawn around `times` as many as the example's."""
     trials = []
-    for i in range(3):
+    for i in range(1 + warm):
         trial = _example_trial(i)
         trial |= {"kind": "warm" if i else "cold", "lock_sha256": stack.sha256, "protocol": protocol}
         trial["settings"] |= {"model": model, "n": n, "backend": backend, "seed": 20261101 + i}
         # All of a trial's seconds by the same factor: they still add up.
-        factor = float(rng.lognormal(0, 0.02))
+        factor = times * float(rng.lognormal(0, 0.02))
         for seconds in (trial["clocks"], *trial["phases"].values(), trial):
             names = ("time_to_answer_seconds",) if seconds is trial else tuple(seconds)
             seconds |= {name: seconds[name] * factor for name in names if seconds.get(name) is not None}
@@ -78,14 +81,18 @@ def write_records(folder: Path, tag: str, documents: list[dict], machine: str = 
     return path
 
 
-def build(folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int, str]], machine: str = MACHINE) -> None:
+def build(
+    folder: Path, stacks: Iterable[Stack], cells: Iterable[tuple[str, int, str]], machine: str = MACHINE, warm: int = 2,
+    times: Mapping[str, float] = {},
+) -> None:  # fmt: skip
     """Records and asv's results of these parameter sets in all of these stacks, with asv's list of benchmarks."""
     protocol, stacks = inside()["protocol"], list(stacks)
     rng = np.random.default_rng(4)
     kept: dict[str, dict] = {}
     for position, stack in enumerate(stacks):
         told = {"block": "sitting", "position": position, "stacks": [s.tag for s in stacks]}
-        kept[stack.tag] = {cell: measurement(stack, *cell, rng, protocol) for cell in cells}
+        slower = times.get(stack.tag, 1.0)
+        kept[stack.tag] = {cell: measurement(stack, *cell, rng, protocol, warm, slower) for cell in cells}
         for documents in kept[stack.tag].values():
             for number, document in enumerate(documents):
                 document["round"] = told | {"number": number}

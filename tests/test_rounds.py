@@ -190,6 +190,17 @@ def test_the_order_of_rounds_is_the_same_for_whoever_asks_again(arms):
     assert any(a != b for a, b in pairwise(zip(*[iter(orders[0])] * 3, strict=True)))
 
 
+def test_a_wrong_answer_gets_its_other_seed_when_the_time_is_up_as_well(arms):
+    rounds = sitting(arms("old", "new", new={"warm-2": {"outcome": "invalid"}}))
+    run(rounds, 1, 2)
+    for path in (a.of(CELL) / "warm-3.json" for a in rounds.arms):
+        path.unlink()
+    assert rounds.measurement(rounds.arms[1], CELL).outcome == "invalid"
+    list(measuring._until(time.monotonic() - 1, rounds, [CELL], {COLD: 1, WARM: 2}))
+    assert rounds.measurement(rounds.arms[1], CELL).outcome == "ok"
+    assert rounds.rounds(CELL, WARM) == [1, 3]
+
+
 @pytest.mark.parametrize(("minutes", "warm"), [(None, 4), (-1, 1), (1, 4)])
 def test_where_the_time_is_up_everything_has_had_its_first_round(arms, minutes, warm):
     rounds = sitting(arms("old", "new"))

@@ -76,6 +76,7 @@ class Comparing:
                 trials += 1
                 self.inside_trials += trial.record.trial_wall_seconds
                 if trial.closes and deadline is not None and time.monotonic() > deadline:
+                    self.inside_trials += sum(t.record.trial_wall_seconds for t in self.sitting.settle(self.wanted))
                     return False
             if not trials:
                 # Nothing is left, or an arm has failed.

@@ -14,7 +14,7 @@ import random
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +107,10 @@ class Rounds:
                 for position, each in enumerate(arms):
                     record = self._trial(each, cell, kind, number, position)
                     yield Trial(each, cell, record, closes=position == len(arms) - 1)
+
+    def settle(self, cells: Iterable[Cell]) -> Iterator[Trial]:
+        """Run only what decides whether chance is to blame for a wrong answer: time that is up does not."""
+        return self.run({cell: {COLD: 0, WARM: 0} for cell in cells}, alone=0)
 
     def _due(self, cell: Cell, wanted: Mapping[str, int], alone: int) -> tuple[str, int, list[Arm]] | None:
         """What a cell needs next: the kind and the number of a round, and the arms that run it, in order."""

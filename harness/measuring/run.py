@@ -194,7 +194,8 @@ def _until(
         for trial in side_by_side.run(dict.fromkeys(wanted, each), alone=each[WARM]):
             yield trial
             if trial.closes and time_is_up():
-                return
+                break
+    yield from side_by_side.settle(wanted)
 
 
 def time_gradients(console: Console, stacks: Sequence[Stack], wanted: Iterable[Cell], description: Mapping) -> None:
