@@ -93,7 +93,8 @@ def test_what_lasts_is_part_of_the_interval(rounds):
         own = rounds_of(rng, rounds, 0.05 + lasting * rng.normal())
         low, high = paired.estimate(own, lasting=lasting).interval()
         covered += low <= math.exp(0.05) <= high
-    assert 0.93 <= covered / cases <= 0.97
+    # That it is known what lasts is not counted on.
+    assert 0.93 <= covered / cases <= 0.99
 
 
 def test_equal_stacks_of_which_one_lies_better_are_not_called_different_the_more_often_the_more_rounds_there_are():

@@ -172,11 +172,9 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
         variance = known.variance
     else:
         variance = (known.freedom * known.variance + own.freedom * own.variance) / freedom
-    of_rounds = variance * own.leverage
-    error = math.sqrt(of_rounds + lasting**2)
-    if lasting:
-        # That is known, and so the whole error is known the better (Satterthwaite 1946).
-        freedom = freedom * (error**2 / of_rounds) ** 2 if of_rounds else math.inf
+    # What lasts is known, and so the whole error is known better than its part of which that is estimated; but who
+    # counted on that would believe a part that is small by chance.
+    error = math.sqrt(variance * own.leverage + lasting**2)
     return Estimate(len(rounds), own.mean, error, freedom, lasting)
 
 

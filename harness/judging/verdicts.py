@@ -23,7 +23,8 @@ KINDS = ("cold", "warm")
 
 
 def _percent(ratio: float) -> str:
-    return f"{100 * (ratio - 1):.2g} %"
+    percent = 100 * (ratio - 1)
+    return f"{percent:.2g} %" if percent < 100 else f"{percent:,.0f} %"
 
 
 def _interval(c: Comparison) -> str:

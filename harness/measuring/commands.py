@@ -100,7 +100,7 @@ def run_command(
     tags = [stack.tag for stack in chosen]
     if len(tags) > 1:
         console.rule("asv compare")
-        run.show_asv("compare", "--machine", machine, tags[-2], tags[-1])
+        run.show_asv("compare", "--only-changed", "--machine", machine, tags[-2], tags[-1])
         console.rule("Side by side")
         console.print(
             "asv's table compares medians and knows of no rounds: what it marks may be the machine. Believe these:"
