@@ -35,7 +35,7 @@ from harness.results.store import Key
 MARGIN = 0.03
 """What differs by less, as far as is known, is the same."""
 _SAME_LEVEL = 0.99
-LASTING = 0.003
+LASTING = 0.005
 """How much equal stacks differ for good in what is measured, as a part of it (docs/method.md)."""
 _KERNEL = "numpy_seconds"
 # What is less of the whole trial is nothing that anybody waits for.
