@@ -16,9 +16,11 @@ from harness import paths
 from harness.errors import BenchError
 from harness.judging import calibration, paired
 from harness.judging.calibration import Calibration, FalseAlarms, Sitting
-from harness.judging.comparison import Compared
+from harness.judging.comparison import LASTING, Compared
 from harness.measuring import calibrate
 from harness.measuring.calibrate import Injection
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import Arm
 from harness.stacks.locks import get_stack
 from tests.made_records import side_by_side
 
@@ -98,7 +100,7 @@ def test_the_smallest_difference_found_is_about_what_the_spread_allows(spread):
     smallest = {look: seen.smallest_found(look)["total"] - 1 for look in (8, 16, 32)}
     # A mean of differences of two trials, of which three or four standard errors are called.
     for look, found in smallest.items():
-        assert 2.5 < found / (spread * math.sqrt(2 / look)) < 6.5
+        assert 2.5 < found / math.hypot(spread * math.sqrt(2 / look), LASTING) < 6.5
     assert smallest[8] > smallest[16] > smallest[32]
 
 
@@ -211,3 +213,24 @@ def test_rounds_of_a_calibration_are_those_of_a_comparison():
     measured = sitting(series(8, 0.01)).same[0]
     assert all(isinstance(r, paired.Round) for r in measured.rounds)
     assert [r.order for r in measured.rounds] == [-1, 1] * 4
+
+
+def test_a_calibration_of_another_machine_is_refused_and_one_of_an_earlier_protocol_says_nothing(tmp_path):
+    folder = tmp_path / "box"
+    folder.mkdir()
+    for protocol, spread in ((5, 0.01), (4, 0.5)):
+        found = sitting(series(16, spread)).model_copy(update={"protocol": protocol})
+        (folder / f"{protocol}.json").write_text(found.model_dump_json())
+    assert [s.protocol for s in calibration.of_machine(tmp_path, "box").sittings] == [5]
+    folder.rename(tmp_path / "other")
+    with pytest.raises(BenchError, match="has a calibration of 'box': move it"):
+        calibration.of_machine(tmp_path, "other")
+
+
+def test_rounds_that_are_kept_are_not_measured_further_so_that_none_counts_twice(tmp_path):
+    cell, other = (Cell("ppca", n, "pymc-c") for n in (500, 5000))
+    arm = Arm("v6.4.0", get_stack("v6.4.0"), tmp_path, tmp_path / "original")
+    for folder in (arm.of(cell), arm.of(other)):
+        folder.mkdir(parents=True)
+    calibrate.end([arm], [cell])
+    assert [arm.of(c).exists() for c in (cell, other)] == [False, True]

@@ -101,6 +101,22 @@ def test_a_machine_that_never_keeps_its_speed_is_not_waited_for_forever(comparin
     assert done.compared().comparisons == []
 
 
+def test_rounds_in_vain_are_not_held_against_a_later_sitting(comparing):
+    drifted = {"all": {"control": {"drift": 3.0, "contaminated": True}}}
+    first = to_the_end(comparing(plan=drifted), 8)
+    archived = tuple([first.sitting.measurement(side, CELL)] for side in first.sitting.arms)
+    again = to_the_end(comparing(noise=0.001, archived=archived, folder="two"), 8)
+    assert rounds(again) == {COLD: 8, WARM: 8}
+
+
+def test_what_has_no_answer_on_one_side_is_not_run_again(comparing):
+    first = to_the_end(comparing(plan={"cold-0": {"outcome": "failed"}}), 8)
+    archived = tuple([first.sitting.measurement(side, CELL)] for side in first.sitting.arms)
+    again = to_the_end(comparing(archived=archived, folder="two"), 8)
+    assert ran(again.sitting.arms[0]) == ran(again.sitting.arms[1]) == []
+    assert again.compared().worse
+
+
 def test_a_backend_that_works_on_one_side_only_ends_at_once_and_is_a_finding(comparing):
     done = to_the_end(comparing(plan={"cold-0": {"outcome": "failed"}}), 32)
     (difference,) = done.compared().differences

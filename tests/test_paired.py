@@ -158,9 +158,31 @@ def test_how_variances_vary_is_learnt_from_those_of_relatives(freedom):
 
 def test_equal_variances_are_pooled_wholly():
     known = paired.prior([4e-4] * 10, [7] * 10)
-    assert math.isinf(known.freedom)
+    assert known.freedom == 70
     two = [Round(0.01, 1), Round(-0.01, -1)]
-    assert paired.estimate(two, known).error == pytest.approx(math.sqrt(known.variance / 2))
+    assert paired.estimate(two, known).error == pytest.approx(math.sqrt(known.variance / 2), rel=0.02)
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 4])
+def test_few_rounds_make_no_more_false_alarms(rounds):
+    rng = np.random.default_rng(20261210)
+    p = []
+    for _ in range(200):
+        spreads = 0.02 * np.exp(0.5 * rng.normal(size=14))
+        found = paired.judge({i: rounds_of(rng, rounds, spread=s) for i, s in enumerate(spreads)})
+        called = paired.discoveries({key: j.p for key, j in found.items()})
+        p += [key in called for key in range(14)]
+    assert stats.binomtest(sum(p), len(p), paired.ERROR, alternative="greater").pvalue > 0.01
+
+
+def test_the_widest_difference_of_two_rounds_is_a_number():
+    assert math.isfinite(paired.estimate([Round(0.0, 1), Round(4.6, -1)]).smallest_visible())
+
+
+def test_a_speed_that_cannot_be_told_from_the_order_does_not_move_the_mean():
+    for off in (0.0, 1e-9):
+        rounds = [Round(0.1, order, 0.5 + 0.5 * order + off * i) for i, order in enumerate([1, -1] * 4)]
+        assert paired.estimate(rounds).mean == pytest.approx(0.1)
 
 
 def test_few_relatives_say_nothing():

@@ -30,6 +30,8 @@ from harness.results.records import first_problem
 
 ADDED = (0.01, 0.02, 0.05, 0.1, 0.2)
 """As parts: how much more is asked about."""
+# As a logarithm: a number that is larger is none.
+_MOST = 700.0
 Series = Annotated[list[Positive], Field(max_length=10_000)]
 
 
@@ -151,7 +153,7 @@ class Calibration:
         """By quantity: the ratio above 1 that would have been called in four of five stretches of so many rounds, as
         the only difference of all that were compared."""
         needed = self._needed(rounds)
-        return {name: math.exp(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
+        return {name: math.exp(min(_MOST, max(0.0, float(np.quantile(n, paired.POWER))))) for name, n in needed.items()}
 
     def share_found(self, rounds: int, ratio: float) -> dict[str, float]:
         """By quantity: in what share of the stretches of so many rounds this ratio would have been called, as the only
@@ -196,6 +198,7 @@ class Calibration:
             if its.quantity in clocks
             and len(its.old) >= min(paired.LOOKS)
             and (estimate := paired.estimate(its.rounds))
+            and estimate.error > 0
         ]
         if not found:
             return None
@@ -204,7 +207,7 @@ class Calibration:
         def excess(lasting: float) -> float:
             return float(np.mean(means**2 / (errors**2 + lasting**2))) - 1
 
-        return float(optimize.brentq(excess, 0.0, 1.0)) if excess(0.0) > 0 > excess(1.0) else 0.0
+        return float(optimize.brentq(excess, 0.0, 1e3)) if excess(0.0) > 0 else 0.0
 
     def _stretches(self, rounds: int) -> Iterator[Mapping[tuple, Sequence[paired.Round]]]:
         """What can differ: with the same seed draws are the same, and so is all that is counted of them."""
@@ -249,6 +252,10 @@ def read(path: Path) -> Sitting:
 def of_machine(folder: Path, machine: str) -> Calibration | None:
     """What there is of a machine in the results' folder of calibrations; None where there is nothing."""
     found = [read(path) for path in (folder / machine).glob("*.json")]
+    if foreign := next((s.machine for s in found if s.machine != machine), None):
+        raise BenchError(f"{folder / machine} has a calibration of {foreign!r}: move it to the folder of that machine.")
+    # What an earlier protocol measured says nothing of this one.
+    found = [s for s in found if s.protocol == max(s.protocol for s in found)]
     return Calibration(tuple(sorted(found, key=lambda s: s.made))) if found else None
 
 

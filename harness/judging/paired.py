@@ -33,10 +33,14 @@ POWER = 0.8
 _STATED = 0.965
 """The level of the intervals that are said to be of 95 %: who stops as soon as he knows is off more often.
 Whatever the effect, 93 to 97 of a hundred cover then, with and without stopping (`tests/test_paired.py`)."""
-# Of a variance, or beside 1: a clock does not tell less.
+# Of a variance: a clock does not tell smaller ones.
 _SMALLEST = 1e-12
+# As a logarithm: a number that is larger is none.
+_MOST = 700.0
 # Of fewer rounds, effects would leave too little; that of the order cancels where rounds are balanced.
 _FITTED_FROM = 8
+# What varies less beside other effects cannot be told from them.
+_COLLINEAR = 1e-6
 # Fewer variances tell nothing of how variances vary.
 _FEWEST = 3
 
@@ -63,10 +67,8 @@ def prior(variances: Sequence[float], freedoms: Sequence[int]) -> Prior:
     logs = np.log(np.maximum(variances, _SMALLEST)) - special.digamma(half) + np.log(half)
     excess = float(np.var(logs, ddof=1) - np.mean(special.polygamma(1, half)))
     center = float(np.mean(logs))
-    if excess <= 0:
-        # They do not differ by more than estimates of one variance would.
-        return Prior(math.exp(center), math.inf)
-    freedom = 2 * _inverse_trigamma(excess)
+    # Where they differ by no more than estimates of one variance would, they say of it as much as all of them know.
+    freedom = min(2 * _inverse_trigamma(excess) if excess > 0 else math.inf, float(np.sum(freedoms)))
     return Prior(math.exp(center + float(special.digamma(freedom / 2)) - math.log(freedom / 2)), freedom)
 
 
@@ -109,7 +111,7 @@ class Estimate:
         rounds = rounds or self.rounds
         of_rounds = (self.error**2 - self.lasting**2) * self.rounds / rounds
         error = math.sqrt(of_rounds + self.lasting**2)
-        return math.exp((self._t(1 - ERROR * share(rounds) / 2) + self._t(POWER)) * error)
+        return math.exp(min(_MOST, (self._t(1 - ERROR * share(rounds) / 2) + self._t(POWER)) * error))
 
     def _t(self, probability: float) -> float:
         return float(stats.t.ppf(probability, self._finite))
@@ -145,14 +147,14 @@ class _Fitted:
 def _fit(rounds: Sequence[Round]) -> _Fitted:
     difference, *beside = np.asarray(rounds, dtype=float).T
     columns = [np.ones_like(difference)]
-    if len(difference) >= _FITTED_FROM:
-        columns += [effect for effect in beside if np.ptp(effect) > 0]
+    for effect in beside if len(difference) >= _FITTED_FROM else ():
+        # A machine's speed may have followed the order in which the two ran: which of them it was is then not told.
+        if np.linalg.matrix_rank(np.stack([*columns, effect], axis=1), rtol=_COLLINEAR) > len(columns):
+            columns.append(effect)
     design = np.stack(columns, axis=1)
-    # A machine's speed may have followed the order in which the two ran: which of them it was is then not told.
-    solve = np.linalg.pinv(design, rcond=_SMALLEST)
-    inverse = solve @ solve.T
-    fitted = solve @ difference
-    left, freedom = difference - design @ fitted, len(difference) - int(np.linalg.matrix_rank(design, rtol=_SMALLEST))
+    inverse = np.linalg.inv(design.T @ design)
+    fitted = inverse @ design.T @ difference
+    left, freedom = difference - design @ fitted, len(difference) - len(columns)
     variance = float(left @ left) / freedom if freedom else 0.0
     return _Fitted(float(fitted[0]), variance, freedom, float(inverse[0, 0]))
 

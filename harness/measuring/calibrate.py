@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def injection(text: str) -> Injection:
         found = Injection(where, float(amount))
     except ValueError:
         found = Injection(where, 0.0)
-    if where not in (GRADIENT, COMPILATION) or not 0 < found.amount < 1e6:
+    least = 1 if where == GRADIENT else 0.001
+    if where not in (GRADIENT, COMPILATION) or not least <= found.amount < 1e6:
         raise BenchError(f"{text!r} is no work to inject: name gradient=ELEMENTS or compilation=SECONDS.")
     return found
 
@@ -120,3 +122,9 @@ def keep(
     }  # fmt: skip
     write_document(path, document)
     return path
+
+
+def end(sides: Sequence[Arm], cells: Iterable[Cell]) -> None:
+    """Delete the rounds that are kept: what is measured next is a sitting of its own, and counts besides."""
+    for folder in (side.of(cell) for side in sides for cell in cells):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -145,7 +145,7 @@ def compare_command(
 ) -> None:
     """Measure two releases side by side until it is clear what is slower, faster or the same.
 
-    Exit status 0: nothing is slower; 1: something is slower, or newly broken; 2: it could not be measured.
+    Exit status 0: nothing is slower or needs more; 1: something does, or is newly broken; 2: it could not be measured.
     """
     progress = errors if as_json or as_markdown else console
     try:
@@ -153,6 +153,8 @@ def compare_command(
         compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget, only)
     except BenchError as error:
         raise NotMeasuredError(str(error)) from error
+    except OSError as error:
+        raise NotMeasuredError(f"{error.filename or 'A file'} cannot be used: {error.strerror}.") from error
     except KeyboardInterrupt:
         print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -244,9 +246,8 @@ def calibrate_command(
     )
     deadline = None if budget is None else time.monotonic() + 60 * budget
     try:
-        same, *injected = calibrate.run(
-            console, machine, calibrate.arms(stack, injections), wanted, description, deadline
-        )
+        sides = calibrate.arms(stack, injections)
+        same, *injected = calibrate.run(console, machine, sides, wanted, description, deadline)
     except KeyboardInterrupt:
         print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -255,6 +256,7 @@ def calibrate_command(
             f"Nothing of {release} could be measured twice: {same.why_nothing or 'the time was up'}."
         )
     path = calibrate.keep(machine, stack, same, dict(zip(injections, injected, strict=True)), description)
+    calibrate.end(sides, known)
     calibration.show(console, calibration.Calibration((calibration.read(path),)))
     console.print(f"What was measured is in {path.relative_to(paths.RESULTS.parent)}.")
 

@@ -17,7 +17,7 @@ from harness.measuring import rounds, run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds
 from harness.output import counted
-from harness.results.records import Measurement
+from harness.results.records import Measurement, to_be_confirmed
 
 KINDS = (COLD, WARM)
 
@@ -57,11 +57,19 @@ class Comparing:
 
         A round that does not count is made up for, but no machine is waited for that never keeps its speed.
         """
-        compared = self.compared()
+        compared, before = self.compared(), Compared(*self._archived)
         return {
-            cell: {kind: _left(compared, cell, kind, look) if kind in self._kinds else 0 for kind in KINDS}
+            cell: {
+                kind: _left(compared, before, cell, kind, look) if kind in self._kinds and not self._ended(cell) else 0
+                for kind in KINDS
+            }
             for cell in self.wanted
         }
+
+    def _ended(self, cell: Cell) -> bool:
+        """Whether both arms were measured in earlier sittings, and one of them has no answer."""
+        newest = [{Cell(m.model, m.n, m.backend): m for m in measurements}.get(cell) for measurements in self._archived]
+        return None not in newest and any(m.outcome != "ok" and not to_be_confirmed(m.records) for m in newest)
 
     def run(self, console: Console, look: int, deadline: float | None = None) -> bool:
         """Run rounds up to a look; whether there was time enough, which ends at `deadline` of `time.monotonic`."""
@@ -83,12 +91,13 @@ class Comparing:
                 return True
 
 
-def _left(compared: Compared, cell: Cell, kind: str, look: int) -> int:
+def _left(compared: Compared, before: Compared, cell: Cell, kind: str, look: int) -> int:
+    """More rounds until a look; those that earlier sittings, `before`, ran in vain are not held against this one."""
     key = (cell.model, cell.n, cell.backend)
-    found = [pair for pair in compared.pairs.get(key, ()) if pair.old.kind == kind]
-    counting = sum(pair.counts for pair in found)
+    found, earlier = ([p for p in side.pairs.get(key, ()) if p.old.kind == kind] for side in (compared, before))
+    counting, in_vain = sum(pair.counts for pair in found), sum(not pair.counts for pair in earlier)
     decided = counting in paired.LOOKS and key not in compared.undecided(kind)
-    return 0 if decided else max(0, min(look - counting, 2 * look - len(found)))
+    return 0 if decided else max(0, min(look - counting, 2 * look + in_vain - len(found)))
 
 
 def looks(most: int) -> list[int]:
