@@ -45,8 +45,8 @@ def copy_suite(to: Path) -> None:
 
 # The longest first, by their measured duration: workers that take a module each are then left with short ones.
 LONGEST_FIRST = (
-    "test_week", "test_real_sampling", "test_hostile_shards", "test_commits", "test_gradient", "test_sampling_by_numba",
-    "test_asv_end_to_end", "test_candidate", "test_environments", "test_site_in_browser",
+    "test_week", "test_real_sampling", "test_side_by_side", "test_hostile_shards", "test_commits", "test_gradient",
+    "test_sampling_by_numba", "test_asv_end_to_end", "test_candidate", "test_environments", "test_site_in_browser",
 )  # fmt: skip
 
 
