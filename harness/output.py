@@ -45,6 +45,12 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def percent(ratio: float) -> str:
+    """By how much more a ratio is: `2.5 %`, `150 %`; what is more than tenfold is only said to be."""
+    more = 100 * (ratio - 1)
+    return f"{more:.2g} %" if more < 100 else f"{more:.0f} %" if more < 900 else "> 900 %"
+
+
 def quoted(text: str) -> str:
     """Foreign text as Markdown that shows it and does nothing else."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)

@@ -6,13 +6,13 @@ import io
 import json
 import re
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from harness.judging import verdicts
 from harness.judging.calibration import Calibration
 from harness.judging.comparison import Compared
+from harness.output import percent
 from tests.made_records import document, measured, side_by_side
 from tests.test_calibration import calibrated, series
 
@@ -137,4 +137,4 @@ def test_too_few_rounds_to_say_anything_are_shown_without_a_ratio():
 
 
 def test_small_ratios_are_said_in_percent():
-    assert np.isclose(float(verdicts._percent(1.034).split()[0]), 3.4)
+    assert [percent(ratio) for ratio in (1.034, 2.5, 1e20)] == ["3.4 %", "150 %", "> 900 %"]

@@ -14,17 +14,12 @@ from harness.judging import calibration
 from harness.judging.calibration import Calibration
 from harness.judging.comparison import BETTER, CANNOT_TELL, MARGIN, SAME, WORSE, Compared, Comparison, Difference
 from harness.judging.paired import LOOKS
-from harness.output import counted, quoted
+from harness.output import counted, percent, quoted
 
 _STYLE = {WORSE: "bold red", BETTER: "green", SAME: "", CANNOT_TELL: "dim"}
 _MOST_PARTS = 3
 _WIDE = 100
 KINDS = ("cold", "warm")
-
-
-def _percent(ratio: float) -> str:
-    percent = 100 * (ratio - 1)
-    return f"{percent:.2g} %" if percent < 100 else f"{percent:,.0f} %"
 
 
 def _interval(c: Comparison) -> str:
@@ -39,7 +34,7 @@ def _number(value: float) -> str:
 
 
 def _visible(c: Comparison) -> str:
-    return "–" if c.judged is None else _percent(c.judged.estimate.smallest_visible())
+    return "–" if c.judged is None else percent(c.judged.estimate.smallest_visible())
 
 
 def _change(c: Comparison) -> str:
@@ -87,7 +82,7 @@ class _Seen:
         if c.rounds not in self._found:
             self._found[c.rounds] = self._calibrated.smallest_found(c.rounds)
         ratio = self._found[c.rounds].get(c.quantity.name)
-        return _percent(ratio) if ratio else "–"
+        return percent(ratio) if ratio else "–"
 
 
 def show(console: Console, compared: Compared, old: str, new: str, calibrated: Calibration | None = None) -> None:
@@ -136,7 +131,7 @@ def brief(console: Console, compared: Compared, old: str, new: str) -> None:
         if c.judged and c.quantity.metric.of_a_clock:
             seen.setdefault(c.quantity.title.lower(), []).append(c.judged.estimate.smallest_visible())
     if seen:
-        told = ", ".join(f"{name} {_percent(median(ratios))}" for name, ratios in seen.items())
+        told = ", ".join(f"{name} {percent(median(ratios))}" for name, ratios in seen.items())
         console.print(f"So many rounds show differences from about: {told}.")
     console.print(f"`bench compare {old} {new}` goes on from these rounds, until it can be told.")
 
@@ -145,7 +140,7 @@ def remarks(compared: Compared, calibrated: Calibration | None) -> Iterator[str]
     """What is to be known of all verdicts."""
     yield (
         "ratio: new over old, by the rounds in which both were measured side by side. same: within "
-        f"{_percent(1 + MARGIN)}, with 99 % confidence. visible: the smallest difference that so many rounds would "
+        f"{percent(1 + MARGIN)}, with 99 % confidence. visible: the smallest difference that so many rounds would "
         "show in four of five cases. Of a hundred comparisons of equal stacks, one at most is called a difference, "
         "however often one looks."
     )

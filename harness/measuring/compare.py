@@ -16,7 +16,7 @@ from harness.judging.comparison import CANNOT_TELL, Compared
 from harness.measuring import rounds, run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds
-from harness.output import counted
+from harness.output import counted, percent
 from harness.results.records import Measurement, to_be_confirmed
 
 KINDS = (COLD, WARM)
@@ -115,9 +115,10 @@ def what_more_would_show(compared: Compared, most: int) -> list[str]:
             undecided.setdefault(c.quantity.title, []).append((then - now, c.judged.estimate.smallest_visible(then)))
     told = []
     for title, found in undecided.items():
-        percents = list(dict.fromkeys(f"{100 * (ratio(r for _, r in found) - 1):.2g}" for ratio in (min, max)))
+        percents = list(dict.fromkeys(percent(ratio(r for _, r in found)) for ratio in (min, max)))
+        more = counted(max(more for more, _ in found), "more round")
         told.append(
-            f"{title}, {counted(len(found), 'parameter set')}: {max(more for more, _ in found)} more rounds would show "
-            f"differences from {' to '.join(percents)} %."
+            f"{title}, {counted(len(found), 'parameter set')}: {more} would show differences from "
+            f"{' to '.join(percents)}."
         )
     return told
