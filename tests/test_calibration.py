@@ -232,5 +232,8 @@ def test_rounds_that_are_kept_are_not_measured_further_so_that_none_counts_twice
     arm = Arm("v6.4.0", get_stack("v6.4.0"), tmp_path, tmp_path / "original")
     for folder in (arm.of(cell), arm.of(other)):
         folder.mkdir(parents=True)
-    calibrate.end([arm], [cell])
+    (arm.of(cell) / "warm-1.json").write_text("[]")
+    calibrate.end([arm], [cell], "v6.4.0.20261127T190110")
     assert [arm.of(c).exists() for c in (cell, other)] == [False, True]
+    aside = tmp_path / "ended/v6.4.0.20261127T190110/original/ppca-500-pymc-c/warm-1.json"
+    assert aside.read_text() == "[]"

@@ -74,14 +74,6 @@ def good(tmp_path_factory) -> Published:
     return published(folder)
 
 
-def test_what_rounds_call_slower_is_named_on_the_first_page_and_among_the_changes(tmp_path):
-    make.build(tmp_path / "results", [OLD, NEW], CELLS, warm=8, times={NEW.tag: 1.5})
-    site = published(tmp_path).site
-    pages = {name: (site / name).read_text() for name in ("index.html", "changes.html")}
-    assert re.search(r"</span></span> on ppca: [\w, ]+ ×1\.[45]\d", pages["index.html"])
-    assert "Slower, or more" in pages["changes.html"]
-
-
 ODD_NAMES = ("../../escape", "a b", "<img>", "x/y", "..", "")
 FORMULAS = ("=HYPERLINK(2)", "+1", "-1", "@x", " =1")
 UNREADABLE = {"pymc-numba": "[{", "pymc-jax": '[{"schema": 9, "kind": "cold"}]', "nutpie-jax": ""}
@@ -310,6 +302,14 @@ def test_a_chart_says_first_what_a_page_would_show(good):
     svg = phase_figures.times(answer, "x", "", {t.backend: "r.json" for t in answer.times})
     assert 'aria-label="Bar chart of ppca with 500 observations. ' in svg
     assert svg.count("<svg") == 1
+
+
+def test_what_rounds_call_slower_is_named_on_the_first_page_and_among_the_changes(tmp_path):
+    make.build(tmp_path / "results", [OLD, NEW], CELLS, warm=8, times={NEW.tag: 1.5})
+    site = published(tmp_path).site
+    pages = {name: (site / name).read_text() for name in ("index.html", "changes.html")}
+    assert re.search(r"</span></span> on ppca: [\w, ]+ ×1\.[45]\d", pages["index.html"])
+    assert "Slower, or more" in pages["changes.html"]
 
 
 def test_what_the_machine_can_see_is_on_the_page_with_its_false_alarms_and_its_injections(good):

@@ -30,8 +30,6 @@ from harness.results.records import first_problem
 
 ADDED = (0.01, 0.02, 0.05, 0.1, 0.2)
 """As parts: how much more is asked about."""
-# As a logarithm: a number that is larger is none.
-_MOST = 700.0
 Series = Annotated[list[Positive], Field(max_length=10_000)]
 
 
@@ -153,7 +151,7 @@ class Calibration:
         """By quantity: the ratio above 1 that would have been called in four of five stretches of so many rounds, as
         the only difference of all that were compared."""
         needed = self._needed(rounds)
-        return {name: math.exp(min(_MOST, max(0.0, float(np.quantile(n, paired.POWER))))) for name, n in needed.items()}
+        return {name: paired.ratio(max(0.0, float(np.quantile(n, paired.POWER)))) for name, n in needed.items()}
 
     def share_found(self, rounds: int, ratio: float) -> dict[str, float]:
         """By quantity: in what share of the stretches of so many rounds this ratio would have been called, as the only
@@ -275,11 +273,8 @@ def show(console: Console, calibration: Calibration) -> None:
         alarms = calibration.false_alarms(look)
         if alarms.comparisons:
             console.print(sentence(alarms, look))
-    if (lasting := calibration.lasting()) is not None:
-        console.print(
-            f"For good, the times of equal stacks differ by {100 * lasting:.1f} % (standard deviation); "
-            f"{100 * LASTING:g} % are allowed for."
-        )
+    if told := what_lasts(calibration):
+        console.print(told)
     for injected in calibration.injected:
         _show_injected(console, injected)
 
@@ -311,4 +306,15 @@ def sentence(alarms: FalseAlarms, rounds: int) -> str:
         f"Of {alarms.comparisons} comparisons of equal stacks by {rounds} rounds, over "
         f"{counted(alarms.parameter_sets, 'parameter set')}, {alarms.called} were called a difference: "
         f"{100 * alarms.called / alarms.comparisons:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)."
+    )
+
+
+def what_lasts(calibration: Calibration) -> str | None:
+    """How much equal stacks differed that more rounds do not average out, and what the rule allows for it."""
+    lasting = calibration.lasting()
+    if lasting is None:
+        return None
+    return (
+        f"Beyond what varies from round to round, the times of equal stacks differed by {100 * lasting:.1f} % "
+        f"(standard deviation), however many rounds were run; the rule allows for {100 * LASTING:g} %."
     )

@@ -63,6 +63,11 @@ class Quantity:
         return f"{self.metric.title}, CPU" if self.cpu else self.metric.title
 
     @property
+    def phrase(self) -> str:
+        """What it is called within a sentence."""
+        return f"{self.metric.title.lower()}, CPU" if self.cpu else self.metric.title.lower()
+
+    @property
     def lasting(self) -> float:
         """The standard deviation of the difference that equal stacks have for good, as a difference of logarithms: none
         in what is counted."""

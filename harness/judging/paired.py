@@ -35,14 +35,17 @@ _STATED = 0.965
 Whatever the effect, 93 to 97 of a hundred cover then, with and without stopping (`tests/test_paired.py`)."""
 # Of a variance: a clock does not tell smaller ones.
 _SMALLEST = 1e-12
-# As a logarithm: a number that is larger is none.
-_MOST = 700.0
 # Of fewer rounds, effects would leave too little; that of the order cancels where rounds are balanced.
 _FITTED_FROM = 8
 # What varies less beside other effects cannot be told from them.
 _COLLINEAR = 1e-6
 # Fewer variances tell nothing of how variances vary.
 _FEWEST = 3
+
+
+def ratio(logarithm: float) -> float:
+    """Of a difference of logarithms; one that is too large for a number stays a very large one."""
+    return math.exp(min(700.0, logarithm))
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Estimate:
         rounds = rounds or self.rounds
         of_rounds = (self.error**2 - self.lasting**2) * self.rounds / rounds
         error = math.sqrt(of_rounds + self.lasting**2)
-        return math.exp(min(_MOST, (self._t(1 - ERROR * share(rounds) / 2) + self._t(POWER)) * error))
+        return ratio((self._t(1 - ERROR * share(rounds) / 2) + self._t(POWER)) * error)
 
     def _t(self, probability: float) -> float:
         return float(stats.t.ppf(probability, self._finite))

@@ -121,7 +121,7 @@ def brief(console: Console, compared: Compared, old: str, new: str) -> None:
         told = made_of(compared, c)
         console.print(
             Text.assemble(
-                f"{_cell(c.key)}, {c.quantity.title.lower()}: ", (c.word, _STYLE[c.verdict]), f", {_interval(c)}",
+                f"{_cell(c.key)}, {c.quantity.phrase}: ", (c.word, _STYLE[c.verdict]), f", {_interval(c)}",
                 (f"\n  {told}" if told else "", "dim"),
             )
         )  # fmt: skip
@@ -129,7 +129,7 @@ def brief(console: Console, compared: Compared, old: str, new: str) -> None:
     seen = {}
     for c in compared.comparisons:
         if c.judged and c.quantity.metric.of_a_clock:
-            seen.setdefault(c.quantity.title.lower(), []).append(c.judged.estimate.smallest_visible())
+            seen.setdefault(c.quantity.phrase, []).append(c.judged.estimate.smallest_visible())
     if seen:
         told = ", ".join(f"{name} {percent(median(ratios))}" for name, ratios in seen.items())
         console.print(f"So many rounds show differences from about: {told}.")

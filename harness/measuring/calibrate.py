@@ -124,7 +124,11 @@ def keep(
     return path
 
 
-def end(sides: Sequence[Arm], cells: Iterable[Cell]) -> None:
-    """Delete the rounds that are kept: what is measured next is a sitting of its own, and counts besides."""
-    for folder in (side.of(cell) for side in sides for cell in cells):
-        shutil.rmtree(folder, ignore_errors=True)
+def end(sides: Sequence[Arm], cells: Iterable[Cell], sitting: str) -> None:
+    """Lay the trials aside whose numbers are kept: what is measured next is another sitting, and counts besides."""
+    for side in sides:
+        for folder in filter(Path.is_dir, map(side.of, cells)):
+            aside = side.folder.parent / "ended" / sitting / side.folder.name / folder.name
+            shutil.rmtree(folder / "home", ignore_errors=True)
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(aside)

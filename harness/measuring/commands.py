@@ -256,7 +256,7 @@ def calibrate_command(
             f"Nothing of {release} could be measured twice: {same.why_nothing or 'the time was up'}."
         )
     path = calibrate.keep(machine, stack, same, dict(zip(injections, injected, strict=True)), description)
-    calibrate.end(sides, known)
+    calibrate.end(sides, known, path.stem)
     calibration.show(console, calibration.Calibration((calibration.read(path),)))
     console.print(f"What was measured is in {path.relative_to(paths.RESULTS.parent)}.")
 

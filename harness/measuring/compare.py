@@ -59,11 +59,9 @@ class Comparing:
         """
         compared, before = self.compared(), Compared(*self._archived)
         return {
-            cell: {
-                kind: _left(compared, before, cell, kind, look) if kind in self._kinds and not self._ended(cell) else 0
-                for kind in KINDS
-            }
+            cell: {kind: _left(compared, before, cell, kind, look) if kind in kinds else 0 for kind in KINDS}
             for cell in self.wanted
+            for kinds in [() if self._ended(cell) else self._kinds]
         }
 
     def _ended(self, cell: Cell) -> bool:

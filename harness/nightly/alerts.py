@@ -321,7 +321,7 @@ def _slower(content: MachineResults, step: Step, key: Key, found: Sequence[Compa
     listed = "\n".join(lines)
     return Finding(
         f"slower {content.machine} {model} {n} {backend} {step.new}",
-        f"{backend} on {model} (n={n}): {worst.quantity.title.lower()} ×{worst.judged.estimate.ratio:.2f} in "
+        f"{backend} on {model} (n={n}): {worst.quantity.phrase} ×{worst.judged.estimate.ratio:.2f} in "
         f"{_release(step.new)}",
         f"Measured side by side with {_release(step.old)}, it takes more:\n\n{listed}\n\n"
         f"{_about(content, step.old, step.new, site)}",

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.judging import agreement, answers, calibration, guidance, verdicts
-from harness.judging.comparison import LASTING, QUANTITIES
+from harness.judging.comparison import QUANTITIES
 from harness.judging.noise import noise_of
 from harness.judging.paired import LOOKS
 from harness.judging.release_changes import ReleaseChange, release_changes
@@ -204,11 +204,8 @@ class Site:
                 if (alarms := self.calibration.false_alarms(look)).comparisons
             ],
             sentence=calibration.sentence,
-            limits=self.calibration.limits() if self.calibration else [],
-            shares=self.calibration.shares() if self.calibration else (0, []),
+            what_lasts=calibration.what_lasts,
             added=calibration.ADDED,
-            lasting=self.calibration.lasting() if self.calibration else None,
-            allowed=LASTING,
             titles={quantity.name: quantity.title for quantity in QUANTITIES},
             looks=list(LOOKS),
             data=self._ppca(),
