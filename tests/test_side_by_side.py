@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sampling
 # What compiles and samples soonest.
 MODEL, BACKEND, CELL = "eight_schools", "nutpie-jax", "eight_schools-8-nutpie-jax"
 OLD, NEW = "v6.3.2", "v6.4.0"
-INJECTED_SECONDS, ELEMENTS = 2.0, 20000
+INJECTED_SECONDS, ELEMENTS = 2.0, 100_000
 
 
 @pytest.fixture(scope="module")
