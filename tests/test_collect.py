@@ -73,7 +73,11 @@ def test_nothing_that_was_really_measured_is_refused_or_changed(tmp_path, result
     measured = Path(__file__).resolve().parents[1] / "results"
     for folder in sorted((measured / "records").glob("*/*/")):
         records = folder.parent
-        tag, commit, shard = folder.name, recorded_hashes()[folder.name], tmp_path / folder.name
+        tag, commit, shard = (
+            folder.name,
+            recorded_hashes()[folder.name],
+            tmp_path / "shards" / records.name / folder.name,
+        )
         shutil.copytree(folder, shard / "records" / records.name / tag)
         (shard / "asv" / records.name).mkdir(parents=True)
         for path in (measured / "asv" / records.name).glob(f"{commit[:8]}-*"):

@@ -47,10 +47,13 @@ def test_two_releases_are_compared_by_rounds_and_the_status_says_whether_one_is_
     broken = any(d["broken"] for d in told["differences"])
     assert compared.returncode == (1 if slower or broken else 0), compared.stderr
     by_name = {c["quantity"]: c for c in told["comparisons"]}
-    assert {"total", "total_cpu", "cold_setup", "warm_setup", "gradients_per_effective_draw"} <= by_name.keys()
-    assert by_name["warm_setup"]["rounds"] <= 2
-    # JAX compiles it in seconds, in both.
-    assert 0.2 < by_name["cold_setup"]["new"] / by_name["cold_setup"]["old"] < 5
+    # Rounds in which the machine changed speed are said, and do not count: of one kind, there may be no others.
+    if not told["dropped_rounds"]:
+        assert {"total", "total_cpu", "cold_setup", "warm_setup", "gradients_per_effective_draw"} <= by_name.keys()
+    assert all(c["rounds"] <= 2 for c in told["comparisons"])
+    for setup in by_name.keys() & {"cold_setup", "warm_setup"}:
+        # JAX compiles it in seconds, in both.
+        assert 0.2 < by_name[setup]["new"] / by_name[setup]["old"] < 5
 
 
 def test_it_says_before_what_it_will_cost_and_after_what_it_was(compared):
