@@ -11,10 +11,12 @@ import sys
 
 import typer
 
+from harness.adding import commands as adding
 from harness.asv_plugins import commands as asv
 from harness.errors import BenchError
 from harness.judging import commands as judging
 from harness.measuring import commands as measuring
+from harness.measuring.blame_command import blame_command
 from harness.nightly import commands as nightly
 from harness.output import job_page, printable, quoted
 from harness.stacks import commands as stacks
@@ -24,6 +26,7 @@ _HELP = __doc__.splitlines()[0]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
 app.command("run")(measuring.run_command)
 app.command("compare")(measuring.compare_command)
+app.command("blame")(blame_command)
 app.command("calibrate")(measuring.calibrate_command)
 app.command("summary")(judging.summary_command)
 app.command("report")(nightly.report_command)
@@ -31,6 +34,8 @@ app.command("check")(asv.check_command)
 app.command("sweep")(measuring.sweep_command)
 app.command("agreement")(judging.agreement_command)
 app.command("trial", context_settings=measuring.TRIAL_CONTEXT)(measuring.trial_command)
+app.add_typer(adding.model_app, name="model")
+app.add_typer(adding.backend_app, name="backend")
 app.add_typer(stacks.app, name="stacks")
 app.add_typer(nightly.app, name="nightly")
 

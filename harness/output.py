@@ -6,6 +6,7 @@ that no markup of the terminal's library, no Markdown, no HTML, no mention and n
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -43,6 +44,11 @@ def minutes(seconds: float) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`1 release`, `2 releases`; `2 copies`, where `many` is not made by an s."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def percent(ratio: float) -> str:

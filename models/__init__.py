@@ -1,8 +1,8 @@
 """What is sampled: one file per model, with its data, its estimands and their exact posterior moments.
 
-A model is a module of this package whose name does not start with an underscore: adding one is adding that file.
-It has `SIZES`, `DISCRETE`, `DATA_SHA256`, `data`, `build`, `estimands`, `reference` and `log_density`; `ppca` is the
-example to read. One with many latent variables has `latent` and `latent_reference` as well, as `ppca` and `discrete`.
+A model is a module of this package whose name does not start with an underscore: adding one is adding that file
+(CONTRIBUTING.md leads through it). What it has is listed in `_form.py`, and checked before it is measured; `ppca` is
+the example to read. Data that do not fit a module are a file beside it whose name starts with an underscore.
 This package imports nothing of the project, knows neither samplers nor benchmarks, and imports PyMC
 inside `build` only: data and references need numpy and scipy at most, and are the same under every PyMC release.
 """
@@ -13,13 +13,28 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+from ._form import digest, faults
 from ._moments import Moments
 
-__all__ = ["Moments", "UnknownModel", "UnknownSize", "check_size", "load", "names"]
+__all__ = [
+    "IncompleteModel",
+    "Moments",
+    "UnknownModel",
+    "UnknownSize",
+    "check_form",
+    "check_size",
+    "digest",
+    "load",
+    "names",
+]
 
 
 class UnknownModel(ValueError):
     """No model has the name that was asked for."""
+
+
+class IncompleteModel(ValueError):
+    """A model that cannot be measured, since something of its form is missing or wrong."""
 
 
 class UnknownSize(ValueError):
@@ -36,6 +51,19 @@ def load(name: str) -> ModuleType:
     if name not in names():
         raise UnknownModel(f"There is no model {name!r}: choose one of {', '.join(names())}.")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def check_form(name: str) -> ModuleType:
+    """The model called `name`; `IncompleteModel`, with a sentence for each fault, unless it has the form of a model."""
+    try:
+        module = load(name)
+    except UnknownModel:
+        raise
+    except Exception as error:  # a contributor's code: anything
+        raise IncompleteModel(f"models/{name}.py cannot be imported: {type(error).__name__}: {error}.") from error
+    if found := faults(name, module):
+        raise IncompleteModel(" ".join(found))
+    return module
 
 
 def check_size(module: ModuleType, n: int) -> None:

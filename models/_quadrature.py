@@ -29,7 +29,7 @@ def fitted_axes(
     """
     center, scale = np.array(center, dtype=float), np.array(scale, dtype=float)
     for _ in range(6):
-        axes = _box(center, scale, nodes=17)
+        axes = box(center, scale, nodes=17)
         weights = normalised(log_density(*axes))
         for i, axis in enumerate(axes):
             marginal = weights.sum(axis=tuple(j for j in range(weights.ndim) if j != i))
@@ -37,7 +37,13 @@ def fitted_axes(
             sd = np.sqrt(marginal @ (axis - center[i]) ** 2)
             # A grid that is far too coarse sees one node only, and would shrink its box to a point.
             scale[i] = max(sd, 0.25 * (axis[1] - axis[0]))
-    return _box(center, scale, nodes)
+    return box(center, scale, nodes)
+
+
+def box(center: np.ndarray, scale: np.ndarray, nodes: int) -> list[np.ndarray]:
+    """Axes of `nodes` coordinates each, 8 times `scale` wide on either side of `center`."""
+    steps = np.linspace(-HALF_WIDTH, HALF_WIDTH, nodes)
+    return [c + s * steps for c, s in zip(center, scale, strict=True)]
 
 
 def moments(log_density: np.ndarray, estimands: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Moments]:
@@ -63,11 +69,6 @@ def normalised(log_density: np.ndarray) -> np.ndarray:
     """The probability of each node of an equally spaced grid."""
     weights = np.exp(log_density - log_density.max())
     return weights / weights.sum()
-
-
-def _box(center: np.ndarray, scale: np.ndarray, nodes: int) -> list[np.ndarray]:
-    steps = np.linspace(-HALF_WIDTH, HALF_WIDTH, nodes)
-    return [c + s * steps for c, s in zip(center, scale, strict=True)]
 
 
 def _mean_and_sd(weights: np.ndarray, first: np.ndarray, square: np.ndarray) -> tuple[float, float]:

@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         "--describe", action="store_true", help="print the models, their sizes and the backends as JSON"
     )
     parser.add_argument("--data", action="store_true", help="print the model's data as JSON")
+    parser.add_argument("--check", action="store_true", help="say what the model lacks before it can be measured")
     parser.add_argument("--n", type=int, help="number of observations; the model's smallest size when not given")
     parser.add_argument("--backend", default="default", help=f"one of {', '.join(BACKENDS)}")
     for field in fields(Settings)[3:]:
@@ -66,7 +67,7 @@ def _data(settings: Settings) -> dict:
 
 def _description() -> dict:
     """What there is to measure, for those outside who may not import it."""
-    loaded = {name: models.load(name) for name in models.names()}
+    loaded = {name: models.check_form(name) for name in models.names()}
     return {
         "models": {name: {"sizes": m.SIZES, "discrete": m.DISCRETE} for name, m in loaded.items()},
         "backends": list(BACKENDS),
@@ -86,23 +87,38 @@ def _trial(settings: Settings, home: Path | None) -> dict:
         return run_trial(settings, (home or Path(temporary)).resolve(), kind)
 
 
+def _check(name: str) -> int:
+    from sampling.form import check
+
+    faults, said = check(name)
+    for fault in faults:
+        print(f"python -m sampling: {fault}", file=sys.stderr)
+    if said:
+        print(said, "Nothing is missing." if not faults else "")
+    return 1 if faults else 0
+
+
 def main() -> int:  # noqa: PLR0911
     arguments = vars(_parser().parse_args())
-    home, data = arguments.pop("home"), arguments.pop("data")
+    home, data, check = (arguments.pop(name) for name in ("home", "data", "check"))
     folder, name = arguments.pop("measurement"), arguments.pop("trial")
     if arguments.pop("describe"):
         try:
             warm_trials(), limits()
+            described = _description()
         except ValueError as error:
             print(f"python -m sampling: {error}", file=sys.stderr)
             return 2
-        print(json.dumps(_description(), indent=1))
+        print(json.dumps(described, indent=1))
         return 0
     try:
         if arguments["model"] is None:
             raise ValueError(f"which model? One of {', '.join(models.names())}.")
+        if check:
+            return _check(arguments["model"])
+        model = models.check_form(arguments["model"])
         if arguments["n"] is None:
-            arguments["n"] = models.load(arguments["model"]).SIZES[0]
+            arguments["n"] = model.SIZES[0]
         settings = Settings(**arguments)
         if data:
             print(json.dumps(_data(settings)))

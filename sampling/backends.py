@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from sampling.linkers import Version, pytensor_mode
+from sampling.linkers import Version, numbers, pytensor_mode
 from sampling.settings import Settings
 
 
@@ -33,7 +33,8 @@ class Backend:
     """One way of calling `pm.sample`.
 
     `call(settings, pymc_version)` gives the keyword arguments. `packages` are the distributions it needs beside
-    PyMC. `linker` is the one that its graph is rewritten for ("c", "numba" or "jax"), None for the release's own.
+    PyMC, each by its name, or with the first version that will do, as in "nutpie>=0.14".
+    `linker` is the one that its graph is rewritten for ("c", "numba" or "jax"), None for the release's own.
     `compound_step` says that it can sample discrete variables too. `since` is the first PyMC whose `pm.sample` can be
     asked for it. `environment` is what must be set before the interpreter starts.
     """
@@ -45,6 +46,11 @@ class Backend:
     compound_step: bool = False
     since: Version = (5, 10)
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The names of `packages`."""
+        return tuple(package.partition(">=")[0] for package in self.packages)
 
 
 def _stated(settings: Settings) -> dict:
@@ -168,8 +174,11 @@ def why_unsupported(backend: Backend, discrete_model: bool, version: Version) ->
         first, this = (".".join(map(str, v)) for v in (backend.since, version))
         return f"pm.sample of PyMC {this} cannot be asked for {backend.name}; that of {first} is the first that can"
     for package in backend.packages:
+        name, _, first = package.partition(">=")
         try:
-            metadata.version(package)
+            version_here = metadata.version(name)
         except metadata.PackageNotFoundError:
-            return f"this stack has no {package}"
+            return f"this stack has no {name}"
+        if first and numbers(version_here) < numbers(first):
+            return f"{backend.name} needs {name} {first} or newer; this stack has {version_here}"
     return None

@@ -277,7 +277,7 @@ def _reason(error: BaseException, backend: Backend) -> str:
     """The error in one line, with the versions of what was involved."""
     from sampling.provenance import versions
 
-    return f"{_one_line(error)} ({versions(('pymc', *backend.packages, *_involved(error)))})"
+    return f"{_one_line(error)} ({versions(('pymc', *backend.distributions, *_involved(error)))})"
 
 
 def _traceback(error: BaseException) -> str:

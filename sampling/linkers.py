@@ -12,7 +12,12 @@ LINKERS = ("c", "numba", "jax")
 
 def pymc_version() -> Version:
     """The installed PyMC's version as numbers, e.g. (6, 4, 0)."""
-    return tuple(int(part) for part in metadata.version("pymc").split(".")[:3] if part.isdigit())
+    return numbers(metadata.version("pymc"))
+
+
+def numbers(version: str) -> Version:
+    """The first three parts of a version as numbers, as far as they are: (0, 16, 10) of "0.16.10.post1"."""
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
 def installed(linker: str) -> bool:

@@ -211,7 +211,7 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
         result = _result(scratch / "result.json")
         output = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
         if result is None or ended:
-            involved = versions(("pymc", *backend.packages))
+            involved = versions(("pymc", *backend.distributions))
             reason = f"{_why_no_result(child, ended, output)} ({involved})"
             result = {"outcome": FAILED, "reason": reason, "provenance": provenance()}
         if result["outcome"] == FAILED:

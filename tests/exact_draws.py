@@ -11,7 +11,19 @@ import numpy as np
 from scipy import signal, special, stats
 
 import models
-from models import Moments, coal_mining, coal_mining_marginal, discrete, discrete_marginal, eight_schools, ppca
+from models import (
+    Moments,
+    arma,
+    coal_mining,
+    coal_mining_marginal,
+    discrete,
+    discrete_marginal,
+    eight_schools,
+    gp,
+    ppca,
+    radon,
+    wide,
+)
 from models._quadrature import fitted_axes, normalised
 from sampling.gate import judge
 from sampling.repeats import why_repeated
@@ -122,8 +134,100 @@ def eta(mu: np.ndarray, tau: np.ndarray, noise: np.ndarray) -> Estimands:
     return found
 
 
+def _around_nodes(
+    axes: list[np.ndarray], grid: np.ndarray, log_density: Callable[..., np.ndarray], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """POOL joint draws, by importance resampling from the cells around a grid's nodes: an array for each axis. `grid`
+    and `log_density`, which takes points, are of one density that is not normalised."""
+    weight = normalised(grid)
+    nodes = np.unravel_index(rng.choice(weight.size, size=3 * POOL, p=weight.ravel()), weight.shape)
+    points = [
+        axis[at] + (axis[1] - axis[0]) * rng.uniform(-0.5, 0.5, size=len(at))
+        for axis, at in zip(axes, nodes, strict=True)
+    ]
+    weight = normalised(log_density(*points) - grid[nodes])
+    chosen = rng.choice(len(weight), size=POOL, p=weight)
+    return [x[chosen] for x in points]
+
+
+def _radon(rng: np.random.Generator) -> Estimands:
+    """The three sd around a grid, no cell of which reaches below zero, then the coefficients given them."""
+    axes = [(np.arange(32) + 0.5) * most / 32 for most in (0.5, 1.0)] + [np.linspace(0.62, 0.9, 25)]
+    grid = radon.given_sds(919, *np.meshgrid(*axes, indexing="ij", sparse=True))[0]
+    county_sd, floor_sd, house_sd = _around_nodes(axes, grid, lambda *x: radon.given_sds(919, *x)[0], rng)
+    _, mean, covariance, _ = radon.given_sds(919, county_sd, floor_sd, house_sd)
+    root = np.linalg.cholesky(covariance)
+    coefficients = mean + (root @ rng.normal(size=(POOL, 3, 1)))[..., 0]
+    drawn = dict(zip(("intercept", "uranium", "floor"), coefficients.T, strict=True))
+    return drawn | {"county_sd": county_sd, "floor_sd": floor_sd, "house_sd": house_sd}
+
+
+def counties(drawn: Estimands, noise: np.ndarray) -> Estimands:
+    """a and b of radon given the rest, in closed form, from standard normal noise (2, *shape, 85)."""
+    log_radon, floor, county, log_uranium = radon.data(919)
+    level, uranium, slope, sd_a, sd_b, sd = (
+        drawn[k][..., None] for k in ("intercept", "uranium", "floor", "county_sd", "floor_sd", "house_sd")
+    )
+    member = (county[:, None] == np.arange(radon.COUNTIES)).astype(float)
+    n0, n1 = member.sum(axis=0), floor @ member
+    expected = level + uranium * radon.of_counties(log_uranium, county)
+    # What is left of the data beside what a and b are zero for, summed.
+    t0 = log_radon @ member - expected * n0 - slope * n1
+    t1 = (floor * log_radon) @ member - expected * n1 - slope * n1
+    p00, p01, p11 = 1 + n0 * sd_a**2 / sd**2, n1 * sd_a * sd_b / sd**2, 1 + n1 * sd_b**2 / sd**2
+    h0, h1 = sd_a * t0 / sd**2, sd_b * t1 / sd**2
+    determinant = p00 * p11 - p01**2
+    a = (p11 * h0 - p01 * h1) / determinant + noise[0] * np.sqrt(p11 / determinant)
+    return {"a": a, "b": (h1 - p01 * a) / p11 + noise[1] / np.sqrt(p11)}
+
+
+def _gp(rng: np.random.Generator) -> Estimands:
+    """The three logarithms around a grid; the density at points is Kalman's filter."""
+    axes, grid, _ = gp._on_grid(100)
+    names = ("length_scale", "amplitude", "noise")
+
+    def log_density(*points: np.ndarray) -> np.ndarray:
+        parts = np.array_split(np.exp(points), 60, axis=1)
+        return np.concatenate([gp.log_density(dict(zip(names, part, strict=True)), 100) for part in parts])
+
+    # Both are of one density but for a constant.
+    found = _around_nodes(axes, grid, log_density, rng)
+    return dict(zip(names, np.exp(found), strict=True))
+
+
+def _arma(rng: np.random.Generator) -> Estimands:
+    axes = arma._axes(200)
+    names = ("level", "ar", "ma", "noise")
+
+    def log_density(level: np.ndarray, ar: np.ndarray, ma: np.ndarray, log_noise: np.ndarray) -> np.ndarray:
+        posterior = {"level": level, "ar": ar, "ma": ma, "noise": np.exp(log_noise)}
+        return arma.log_density(posterior, 200)
+
+    *found, log_noise = _around_nodes(axes, arma._on_grid(200, *axes), log_density, rng)
+    return dict(zip(names, [*found, np.exp(log_noise)], strict=True))
+
+
+def _wide(rng: np.random.Generator) -> Estimands:
+    """The noise from a fine grid of its logarithm."""
+    noise, grid, *_ = wide._on_grid(200, np.eye(80))
+    log_noise = np.log(noise)
+    log_density = functools.partial(np.interp, xp=log_noise, fp=grid)
+    return {"noise": np.exp(_around_nodes([log_noise], grid, log_density, rng)[0])}
+
+
+def coefficients(drawn: Estimands, standard: np.ndarray) -> Estimands:
+    """Those of wide given the noise, in closed form, from standard normal numbers (*shape, 80)."""
+    *x, y = wide.data(200)
+    values, vectors = np.linalg.eigh(np.array(x) @ np.transpose(x))
+    precision = drawn["noise"][..., None] ** -2
+    variance = 1 / (1 + values * precision)
+    turned = variance * precision * (vectors.T @ np.array(x) @ y) + np.sqrt(variance) * standard
+    return {f"b_{j}": b for j, b in enumerate(np.moveaxis(turned @ vectors.T, -1, 0))}
+
+
 POSTERIORS = {
-    "ppca": _ppca, "discrete": _discrete, "coal_mining": _coal_mining, "eight_schools": _eight_schools
+    "ppca": _ppca, "discrete": _discrete, "coal_mining": _coal_mining, "eight_schools": _eight_schools, "radon": _radon,
+    "gp": _gp, "arma": _arma, "wide": _wide,
 }  # fmt: skip
 
 
@@ -137,7 +241,7 @@ def parameters(model: str) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def pool(model: str) -> Estimands:
+def pool(model: str) -> Estimands:  # noqa: PLR0911
     """Independent joint draws of a model's estimands, each of shape (POOL,)."""
     drawn, rng = parameters(model), np.random.default_rng(20261121)
     if model == "ppca":
@@ -147,6 +251,17 @@ def pool(model: str) -> Estimands:
         return discrete_marginal.estimands({"mu": mu, "sigma": sigma}, 100)
     if model == "coal_mining":
         return coal_mining_marginal.estimands(drawn, 111)
+    if model == "radon":
+        # In parts, for 85 counties of all are much; two are asked for.
+        parts = [{k: x[i : i + 10_000] for k, x in drawn.items()} for i in range(0, POOL, 10_000)]
+        found = [radon.estimands(p | counties(p, rng.normal(size=(2, 10_000, radon.COUNTIES))), 919) for p in parts]
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    if model == "gp":
+        return gp.estimands(drawn, 100)
+    if model == "arma":
+        return arma.estimands(drawn, 200)
+    if model == "wide":
+        return wide.estimands(drawn | coefficients(drawn, rng.normal(size=(POOL, 80))), 200)
     return eight_schools.estimands({**drawn, **eta(**drawn, noise=rng.normal(size=(8, POOL)))}, 8)
 
 
@@ -163,7 +278,7 @@ def reference(model: str) -> dict[str, Moments]:
 
 
 @functools.cache
-def prior(model: str) -> Estimands:
+def prior(model: str) -> Estimands:  # noqa: PLR0911
     """Independent joint draws of a model's estimands from its prior, each of shape (POOL,)."""
     rng = np.random.default_rng(20261123)
     if model == "ppca":
@@ -179,6 +294,22 @@ def prior(model: str) -> Estimands:
     if model == "eight_schools":
         posterior = {"mu": rng.normal(0, 5, size=POOL), "tau": 5 * np.abs(rng.standard_cauchy(size=POOL))}
         return eight_schools.estimands(posterior | {f"eta_{j}": rng.normal(size=POOL) for j in range(8)}, 8)
+    if model == "radon":
+        drawn = {name: rng.normal(0, 2, size=POOL) for name in ("intercept", "uranium", "floor")}
+        drawn |= {name: np.abs(rng.normal(size=POOL)) for name in ("county_sd", "floor_sd", "house_sd")}
+        return radon.estimands(drawn | {"a": rng.normal(size=(POOL, 85))}, 919)
+    if model == "gp":
+        # Of the function, from its prior, too: of amplitude 2 at any point.
+        drawn = {"length_scale": rng.gamma(2, size=POOL), "noise": np.abs(rng.normal(size=POOL))}
+        drawn["amplitude"] = 2 * np.abs(rng.normal(size=POOL))
+        return drawn | {name: drawn["amplitude"] * rng.normal(size=POOL) for name in ("first", "middle")}
+    if model == "arma":
+        drawn = {"level": rng.normal(0, 10, size=POOL), "noise": 2.5 * np.abs(rng.standard_cauchy(size=POOL))}
+        drawn |= {name: np.clip(rng.normal(0, 2, size=POOL), -1, 1) for name in ("ar", "ma")}
+        return arma.estimands(drawn, 200)
+    if model == "wide":
+        drawn = {f"b_{j}": rng.normal(size=POOL) for j in range(80)}
+        return wide.estimands(drawn | {"noise": np.abs(rng.normal(size=POOL))}, 200)
     return {
         "early_rate": rng.exponential(size=POOL),
         "late_rate": rng.exponential(size=POOL),

@@ -15,9 +15,9 @@ from scipy import signal, special
 import models
 from models import discrete, ppca
 from sampling.gate import Verdict, examine
-from tests.exact_draws import CHAINS, eta, exact_moments, parameters, trial
+from tests.exact_draws import CHAINS, coefficients, counties, eta, exact_moments, parameters, trial
 
-MODELS = ("ppca", "discrete", "discrete_marginal", "coal_mining", "eight_schools")
+MODELS = ("ppca", "discrete", "discrete_marginal", "coal_mining", "eight_schools", "radon", "gp", "arma", "wide")
 Raw = dict[str, np.ndarray]
 
 
@@ -28,7 +28,7 @@ def correlated(rng: np.random.Generator, rho: float, shape: tuple[int, ...]) -> 
     return signal.lfilter([1.0], [1.0, -rho], noise, axis=1)
 
 
-def raw_trial(model: str, seed: int, rho: float, length: int) -> Raw:
+def raw_trial(model: str, seed: int, rho: float, length: int) -> Raw:  # noqa: PLR0911
     """The draws (chain, draw, *shape) of a correct sampler of the model's smallest size, autocorrelated by rho^k."""
     rng, shape = np.random.default_rng([seed, 7]), (CHAINS, length)
     drawn = trial(parameters(model.removesuffix("_marginal")), seed, rho, length=length)
@@ -36,6 +36,12 @@ def raw_trial(model: str, seed: int, rho: float, length: int) -> Raw:
         return _ppca(drawn, rng, rho, 500)
     if model == "eight_schools":
         return drawn | eta(**drawn, noise=np.stack([correlated(rng, rho, shape) for _ in range(8)]))
+    if model == "radon":
+        return drawn | counties(drawn, np.stack([correlated(rng, rho, (*shape, 85)) for _ in range(2)]))
+    if model == "wide":
+        return drawn | coefficients(drawn, correlated(rng, rho, (*shape, 80)))
+    if model in ("gp", "arma"):
+        return drawn
     if model == "coal_mining":
         return drawn | {"switchpoint": drawn["switchpoint"].astype(int)}
     raw = {name: np.stack([drawn[f"{name}_{k}"] for k in (0, 1)], axis=-1) for name in ("mu", "sigma")}

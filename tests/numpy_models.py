@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import gammaln
 
-from models import coal_mining, discrete, eight_schools, ppca
+from models import arma, coal_mining, discrete, eight_schools, gp, ppca, radon, wide
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -73,6 +73,47 @@ def _eight_schools(n: int, mu, log_tau, *eta):
     return _normal(mu, 0, 5) + half_cauchy + _normal(eta).sum() + _normal(effects, mu + tau * eta, errors).sum()
 
 
+def _radon(n: int, intercept, uranium, floor, log_county_sd, log_floor_sd, log_house_sd, a, b):
+    log_radon, is_upstairs, county, log_uranium = radon.data(n)
+    county = county.astype(int)
+    house = intercept + uranium * log_uranium + np.exp(log_county_sd) * a[county]
+    house = house + (floor + np.exp(log_floor_sd) * b[county]) * is_upstairs
+    prior = _normal(np.array([intercept, uranium, floor]), 0, 2).sum() + _normal(a).sum() + _normal(b).sum()
+    prior += sum(map(_half_normal_of_log, (log_county_sd, log_floor_sd, log_house_sd)))
+    return prior + _normal(log_radon, house, np.exp(log_house_sd)).sum()
+
+
+def _gp(n: int, log_length_scale, log_amplitude, log_noise):
+    x, y, length_scale = gp.points(n), gp.data(n), np.exp(log_length_scale)
+    d = np.sqrt(5) * np.abs(x[:, None] - x) / length_scale
+    covariance = np.exp(2 * log_amplitude) * (1 + d + d**2 / 3) * np.exp(-d)
+    covariance = covariance + (np.exp(2 * log_noise) + 1e-6) * np.eye(n)
+    sign, log_size = np.linalg.slogdet(covariance)
+    likelihood = -0.5 * (y @ np.linalg.solve(covariance, y) + np.log(sign) + log_size) - n * _HALF_LOG_2PI
+    # Gamma(2, 1), with the Jacobian.
+    prior = 2 * log_length_scale - length_scale
+    for log_x, sd in ((log_amplitude, 2), (log_noise, 1)):
+        prior += _normal(np.exp(log_x), 0, sd) + np.log(2) + log_x
+    return likelihood + prior
+
+
+def _arma(n: int, level, ar, ma, log_noise):
+    y, noise = arma.data(n), np.exp(log_noise)
+    errors = [y[0] - level - ar * level]
+    for t in range(1, n):
+        errors.append(y[t] - (level + ar * y[t - 1] + ma * errors[-1]))
+    half_cauchy = np.log(2 / (2.5 * np.pi)) - np.log1p((noise / 2.5) ** 2) + log_noise
+    prior = _normal(level, 0, 10) + _normal(ar, 0, 2) + _normal(ma, 0, 2) + half_cauchy
+    return prior + _normal(np.array(errors), 0, noise).sum()
+
+
+def _wide(n: int, *parameters):
+    *b, log_noise = parameters
+    *x, y = wide.data(n)
+    mean = sum(coefficient * predictor for coefficient, predictor in zip(b, x, strict=True))
+    return _normal(np.array(b)).sum() + _half_normal_of_log(log_noise) + _normal(y, mean, np.exp(log_noise)).sum()
+
+
 LOG_DENSITIES: dict[str, Callable] = {
     "ppca": _ppca,
     "discrete": _discrete,
@@ -80,6 +121,10 @@ LOG_DENSITIES: dict[str, Callable] = {
     "coal_mining": _coal_mining,
     "coal_mining_marginal": _coal_mining_marginal,
     "eight_schools": _eight_schools,
+    "radon": _radon,
+    "gp": _gp,
+    "arma": _arma,
+    "wide": _wide,
 }
 
 

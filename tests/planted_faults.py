@@ -154,6 +154,73 @@ RATES: dict[str, Fault] = {
 }
 
 
+def _county(name: str, how: Callable[[np.ndarray, np.random.Generator], np.ndarray], j: int = 40) -> Fault:
+    """A fault in the effect of one county."""
+
+    def changed(raw: Raw, rng: np.random.Generator) -> Raw:
+        x = raw[name].copy()
+        x[..., j] = how(x[..., j], rng)
+        return {**raw, name: x}
+
+    return changed
+
+
+COUNTIES: dict[str, Fault] = {
+    "effects from the prior": change("a", lambda a, rng: rng.normal(size=a.shape)),
+    "slopes from the prior": change("b", lambda b, rng: rng.normal(size=b.shape)),
+    "effects permuted": change("a", _permuted),
+    "slopes negated": change("b", lambda b, _: -b),
+    "slopes zero": change("b", lambda b, rng: 1e-9 * rng.normal(size=b.shape)),
+    "one county frozen": _county("a", lambda a, _: np.broadcast_to(a[:, :1], a.shape)),
+    "one county frozen in one chain": _county("a", lambda a, _: frozen(a[..., None].copy(), slice(2, 3))[..., 0]),
+    # Of 116 houses that with 105.
+    "one county that is another": lambda raw, _: {
+        **raw, "a": np.concatenate([raw["a"][..., :72], raw["a"][..., 25:26], raw["a"][..., 73:]], axis=-1)
+    },
+    "one slope shifted by its sd": _county("b", lambda b, _: b + b.std()),
+    "all shifted by a quarter": change("a", lambda a, _: a + a.std(axis=(0, 1)) / 4),
+    "the sd of counties exchanged": lambda raw, _: {**raw, "county_sd": raw["floor_sd"], "floor_sd": raw["county_sd"]},
+}  # fmt: skip
+
+FUNCTIONS: dict[str, Fault] = {
+    "a length scale a quarter too long": change("length_scale", lambda x, _: 1.25 * x),
+    "noise a twentieth too small": change("noise", lambda x, _: 0.95 * x),
+    "an amplitude half too large": change("amplitude", lambda x, _: 1.5 * x),
+    "a length scale frozen in one chain": change(
+        "length_scale", lambda x, _: frozen(x[..., None], slice(1, 2))[..., 0]
+    ),
+    "noise and amplitude exchanged": lambda raw, _: {**raw, "noise": raw["amplitude"], "amplitude": raw["noise"]},
+}
+
+RESIDUALS: dict[str, Fault] = {
+    "coefficients exchanged": lambda raw, _: {**raw, "ar": raw["ma"], "ma": raw["ar"]},
+    "ma negated": change("ma", lambda x, _: -x),
+    "ma of a loop that forgets": change("ma", lambda x, rng: 0.05 * rng.normal(size=x.shape)),
+    "a level shifted by half its sd": change("level", lambda x, _: x + x.std() / 2),
+    "parameters that do not know of each other": lambda raw, rng: {
+        **raw, **{name: _in_another_order(raw[name], rng) for name in ("level", "ar", "ma")}
+    },
+    "the noise frozen in one chain": change("noise", lambda x, _: frozen(x[..., None], slice(1, 2))[..., 0]),
+}  # fmt: skip
+
+COEFFICIENTS: dict[str, Fault] = {
+    "one from the prior": change("b_40", lambda b, rng: rng.normal(size=b.shape)),
+    "one that is another": lambda raw, _: {**raw, "b_40": raw["b_41"]},
+    "two exchanged": lambda raw, _: {**raw, "b_40": raw["b_41"], "b_41": raw["b_40"]},
+    "one negated": change("b_40", lambda b, _: -b),
+    "one frozen": change("b_40", lambda b, _: frozen(b[..., None])[..., 0]),
+    "one frozen in one chain": change("b_40", lambda b, _: frozen(b[..., None], slice(1, 2))[..., 0]),
+    "one shifted by half its sd": change("b_40", lambda b, _: b + b.std() / 2),
+    "all shifted by a sixth": lambda raw, _: {
+        name: x + x.std() / 6 if name != "noise" else x for name, x in raw.items()
+    },
+    "all narrowed to 85 %": lambda raw, _: {
+        name: x.mean() + 0.85 * (x - x.mean()) if name != "noise" else x for name, x in raw.items()
+    },
+    "the noise a tenth too large": change("noise", lambda x, _: 1.1 * x),
+}
+
+
 def _interleaved(x: np.ndarray, _: np.random.Generator) -> np.ndarray:
     """Each chain dealt out, one draw after the other, over all of them."""
     chains, draws = x.shape[:2]

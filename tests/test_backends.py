@@ -26,6 +26,12 @@ def call(name: str, version: tuple[int, ...] = NEWEST) -> dict:
     return backends.load(name).call(Settings("ppca", 500, name, seed=7), version)
 
 
+def test_every_backend_has_its_row():
+    assert {*TYPED, "default"} == set(backends.BACKENDS), (
+        "TYPED in tests/test_backends.py says for each backend what a user types in the newest release: add the new one"
+    )
+
+
 @pytest.mark.parametrize("name", TYPED)
 def test_a_backend_types_its_row(name):
     typed = call(name)
@@ -65,6 +71,24 @@ def test_a_backend_whose_package_is_not_in_the_stack_is_unsupported_by_name():
     # The suite's own environment has neither PyMC nor any sampler.
     reason = backends.why_unsupported(backends.load("nutpie-jax"), discrete_model=False, version=NEWEST)
     assert reason == "this stack has no nutpie"
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("0.13.4", "mine needs nutpie 0.14 or newer; this stack has 0.13.4"),
+        ("0.9", "mine needs nutpie 0.14 or newer; this stack has 0.9"),
+        ("0.14", None),
+        ("0.14.0.post1", None),
+        ("0.16.10", None),
+        ("1.0rc1", None),
+    ],
+)
+def test_a_backend_may_need_a_package_from_a_version_on(monkeypatch, version, reason):
+    monkeypatch.setattr(backends.metadata, "version", {"nutpie": version}.__getitem__)
+    backend = backends.Backend("mine", backends._default, ("nutpie>=0.14",))
+    assert backends.why_unsupported(backend, discrete_model=False, version=NEWEST) == reason
+    assert backend.distributions == ("nutpie",)
 
 
 @pytest.mark.parametrize(("name", "devices"), [("numpyro-parallel", 4), ("numpyro-vectorized", 1), ("blackjax", 4)])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 
 import pytest
 
 from harness.asv_plugins import benchmark_list
 from harness.asv_plugins.benchmark_list import differences
 from harness.errors import BenchError
+from harness.measuring import alone
 
 KEPT = json.loads(benchmark_list.PATH.read_text())
 KEPT.pop("version")
@@ -56,3 +59,20 @@ def test_a_damaged_list_is_one_sentence(monkeypatch, tmp_path, text):
 @pytest.mark.sampling
 def test_the_kept_list_is_the_one_that_asv_finds():
     assert differences(KEPT, benchmark_list._entries(benchmark_list.discover())) == ([], [])
+
+
+def test_who_has_the_folder_may_take_it_again_and_nobody_else(tmp_path, monkeypatch):
+    # `bench check` has it when it asks asv, whose plugin takes it for `asv check`.
+    monkeypatch.setattr(alone, "CACHE", tmp_path)
+    held = [alone.take(), alone.take()]
+    code = (
+        "import pathlib, sys; from harness.errors import BenchError; from harness.measuring import alone\n"
+        "alone.CACHE = pathlib.Path(sys.argv[1])\n"
+        "try: alone.take()\n"
+        "except BenchError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    for lock in held:
+        assert "Another measurement" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        lock.release()
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""

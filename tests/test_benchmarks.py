@@ -64,8 +64,9 @@ def test_every_benchmark_states_its_version(discovered):
     assert all(len(b["version"]) < 10 for b in discovered.values()), "a digest for a version is asv's own, not stated"
 
 
-def test_the_ten_backends_are_those_of_the_design():
-    assert list(BACKENDS) == [
+def test_the_ten_backends_of_pymc_stay_and_others_come_after_them():
+    # asv numbers parameters by their place.
+    assert list(BACKENDS)[:10] == [
         "default", "pymc-c", "pymc-numba", "pymc-jax", "nutpie-numba", "nutpie-jax", "nutpie-jax-pytensor",
         "numpyro-parallel", "numpyro-vectorized", "blackjax",
     ]  # fmt: skip

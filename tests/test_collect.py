@@ -580,11 +580,12 @@ def test_what_is_kept_of_an_older_protocol_gives_way(shard, results):
 
 
 def test_shards_have_a_limit_all_together(tmp_path, results, monkeypatch):
-    monkeypatch.setattr(collecting, "LARGEST_RUN", 400_000)
     for i in range(3):
         make.build(tmp_path / str(i), [get_stack(TAG)], [CELLS[0]])
+    size = sum(path.stat().st_size for path in (tmp_path / "0").rglob("*") if path.is_file())
+    monkeypatch.setattr(collecting, "LARGEST_RUN", int(2.5 * size))
     refusals = collect([tmp_path / str(i) for i in range(3)], results).refused
-    assert refusals == ["2 is left out: with it, the shards have more than 0 MB."]
+    assert refusals == [f"2 is left out: with it, the shards have more than {int(2.5 * size) // 1_000_000} MB."]
 
 
 def with_numbers(shard: Path, benchmark: str, change) -> None:

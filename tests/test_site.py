@@ -480,9 +480,14 @@ def _contrast(a: str, b: str) -> float:
 
 @pytest.mark.parametrize(("ground", "shade"), [("#ffffff", "light"), ("#14171c", "dark")])
 def test_every_backend_stands_out_from_the_ground(ground, shade):
-    assert set(figures.LOOKS) == set(inside()["backends"])
-    for name, look in figures.LOOKS.items():
-        assert _contrast(getattr(look, shade), ground) >= 3, name
+    for name in (*figures.LOOKS, *inside()["backends"], "one-of-somebody-else", "another", "and-one-more"):
+        assert _contrast(getattr(figures.look(name), shade), ground) >= 3, name
+
+
+def test_a_backend_that_nobody_chose_a_colour_for_has_one_and_always_the_same():
+    assert figures.look("one-of-somebody-else") in figures.SPARE
+    assert figures.look("one-of-somebody-else") == figures.look("one-of-somebody-else")
+    assert not {look.light for look in figures.SPARE} & {look.light for look in figures.LOOKS.values()}
 
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009,

@@ -399,7 +399,10 @@ def test_what_is_no_table_is_refused_with_the_next_step(elsewhere, broken):
 def test_every_cell_of_the_committed_table_has_an_outcome():
     table = compatibility.read(paths.ROOT / "results/compatibility.json")
     assert list(table["releases"]) == [stack.tag for stack in sweep.last_patches(load_stacks())]
-    known = {(f"{c.model} (n={c.n})", c.backend) for c in cells.cells(inside(), small=True, models=sweep.MODELS)}
+    # A model that is new is swept in all releases, or not yet.
+    names = {title.partition(" ")[0] for release in table["releases"].values() for title in release["models"]}
+    assert {"ppca", "discrete", "discrete_marginal"} <= names <= set(inside()["models"])
+    known = {(f"{c.model} (n={c.n})", c.backend) for c in cells.cells(inside(), small=True, models=names)}
     for tag, release in table["releases"].items():
         assert {(m, b) for m, found in release["models"].items() for b in found} == known, tag
 

@@ -19,6 +19,7 @@ from asv.repo import get_repo
 
 from harness.errors import BenchError
 from harness.measuring import alone
+from harness.output import few
 from harness.paths import ROOT
 
 PATH = ROOT / "results" / "asv" / "benchmarks.json"
@@ -70,7 +71,7 @@ def check() -> str:
     if changed:
         raise BenchError(_without_a_version(changed))
     if other:
-        raise BenchError(f"The list of benchmarks is not current ({_few(other)}): {UPDATE} writes it; commit it.")
+        raise BenchError(f"The list of benchmarks is not current ({few(other)}): {UPDATE} writes it; commit it.")
     return f"The list of benchmarks is current: {len(_entries(now))} benchmarks."
 
 
@@ -81,19 +82,15 @@ def update(same_numbers: bool = False) -> str:
     if changed and not same_numbers:
         raise BenchError(_without_a_version(changed))
     now.save()
-    return f"Wrote results/asv/benchmarks.json ({_few([f'{n} changed' for n in changed] + other) or 'as it was'})."
+    return f"Wrote results/asv/benchmarks.json ({few([f'{n} changed' for n in changed] + other) or 'as it was'})."
 
 
 def _without_a_version(changed: list[str]) -> str:
     return (
-        f"The code of {_few(changed)} changed and the version did not: raise it (`version` in benchmarks/, "
+        f"The code of {few(changed)} changed and the version did not: raise it (`version` in benchmarks/, "
         f"PROTOCOL_VERSION in sampling/settings.py), then {UPDATE}; where no number can differ, {UPDATE[:-1]} "
         "--same-numbers` is enough."
     )
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _kept() -> dict:

@@ -1,4 +1,5 @@
-"""`bench check`: whether asv finds fault with the benchmarks, and whether their list is the one of this code."""
+"""`bench check`: whether asv finds fault with the benchmarks, and whether their list and that of the code that measures
+are those of this code."""
 
 from __future__ import annotations
 
@@ -6,16 +7,19 @@ from typing import Annotated
 
 import typer
 
-from harness.asv_plugins import benchmark_list
+from harness.asv_plugins import benchmark_list, measured_code
 from harness.output import console
 
 
 def check_command(
-    update: Annotated[bool, typer.Option("--update", help="Write the list anew.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Write both lists anew.")] = False,
     same_numbers: Annotated[
         bool, typer.Option("--same-numbers", help="With --update: changed code measures what it did before.")
     ] = False,
 ) -> None:
-    """Check the benchmarks as asv does, and that their list in results/asv/benchmarks.json is the one of this code."""
-    said = benchmark_list.update(same_numbers) if update else benchmark_list.check()
-    console.print(said, highlight=False)
+    """Check the benchmarks as asv does, and that the committed lists are those of this code: of benchmarks
+    (results/asv/benchmarks.json), and of what measures (sampling/protocol.json). With --update, bring both up to date:
+    all that a new model or backend needs."""
+    for listed in (measured_code, benchmark_list):
+        said = listed.update(same_numbers) if update else listed.check()
+        console.print(said, highlight=False)

@@ -18,7 +18,8 @@ def take() -> FileLock:
     """
     path = CACHE / "measuring.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    # The same one for who asks twice: asv, asked for by `bench check`, takes it as well.
+    lock = FileLock(path, is_singleton=True)
     owner = path.with_suffix(".pid")
     try:
         lock.acquire(timeout=0)

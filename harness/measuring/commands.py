@@ -265,9 +265,7 @@ def sweep_command(
     releases: Annotated[
         list[str] | None, typer.Argument(help="Releases such as v6.4.0; the last patch of each minor if none.")
     ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="A model; ppca, discrete and discrete_marginal if none.")
-    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model; all if none.")] = None,
     backend: Annotated[list[str] | None, typer.Option(help="A backend; all if none.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = os.cpu_count() or 1,
     again: Annotated[
@@ -287,7 +285,7 @@ def sweep_command(
     if not chosen:
         raise BenchError(" ".join(unknown))
     machine, description = machine_name(), inside()
-    wanted = cells.cells(description, small=True, models=model or sweep.MODELS, backends=backend)
+    wanted = cells.cells(description, small=True, models=model or description["models"], backends=backend)
     since = description["same_draws_since"]
     plan = {stack.tag: [c for c in wanted if again or not sweep.swept(machine, stack, c, since)] for stack in chosen}
     left = sum(map(len, plan.values()))

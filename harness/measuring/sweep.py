@@ -29,7 +29,6 @@ from harness.stacks.environments import process_environment, python, stack_envir
 from harness.stacks.locks import Stack, of_releases
 from harness.suite import suite_commit
 
-MODELS = ("ppca", "discrete", "discrete_marginal")
 # Nothing that samples at all takes a fraction of this; a worker that hangs holds one of the jobs for as long.
 TIME_LIMIT_SECONDS = 300
 _TYPICAL_TRIAL_SECONDS = 18.0

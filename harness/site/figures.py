@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -47,7 +48,12 @@ LOOKS: Mapping[str, Look] = {
     "numpyro-vectorized": Look("#f03a4a", "#eec08b", _STAR),
     "blackjax": Look("#a22789", "#c35eb2", _BAR),
 }
-_UNKNOWN = Look("#555555", "#bbbbbb", "circle")
+SPARE = (
+    Look("#6b4a00", "#c99a2e", "square"),
+    Look("#00667a", "#35b8cf", "diamond"),
+    Look("#5b2d8c", "#b28be6", "triangle-up"),
+)
+"""For backends that came after this module: the colours that are left, taken in turn."""
 INK, MUTED, GRID = "#1f2328", "#59636e", "#d8dee4"
 """Text, marks of no backend, and lines behind them, on light ground."""
 
@@ -76,8 +82,9 @@ SAYS, HREF = alt.Description("says:N"), alt.Href("href:N")
 
 
 def look(backend: str) -> Look:
-    """The look of a backend; a grey one for those that came after this module."""
-    return LOOKS.get(backend, _UNKNOWN)
+    """The look of a backend. One that came after this module has one of those that are left, by its name: the same in
+    every chart, until it gets a line of its own."""
+    return LOOKS.get(backend) or SPARE[zlib.crc32(backend.encode()) % len(SPARE)]
 
 
 def backend_axis(order: Sequence[str]) -> alt.Y:

@@ -26,7 +26,7 @@ from harness.results.metrics import HISTORY, METRICS, Metric
 from harness.results.records import Measurement
 from harness.results.store import MachineResults
 from harness.site import chain_figures, data, figures, phase_figures
-from harness.suite import model_data
+from harness.suite import inside, model_data
 
 STATIC = Path(__file__).with_name("static")
 FEED_ENTRIES = 30
@@ -263,12 +263,12 @@ def copy_static(folder: Path) -> None:
         shutil.copyfile(path, target / path.name)
     dark = [
         f'  svg [{paint}="{look.light}"] {{ {paint}: {look.dark}; }}'
-        for look in figures.LOOKS.values()
+        for look in (*figures.LOOKS.values(), *figures.SPARE)
         for paint in ("fill", "stroke")
     ]
     swatches = [
         f".b-{re.sub('[^a-z0-9-]', '', name)} {{ color: light-dark({look.light}, {look.dark}); }}"
-        for name, look in figures.LOOKS.items()
+        for name, look in ((name, figures.look(name)) for name in inside()["backends"])
     ]
     style = target / "style.css"
     style.write_text(

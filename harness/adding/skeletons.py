@@ -1,0 +1,68 @@
+"""Skeletons of a model and of a backend, written where they belong. It must not know what is measured."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from pathlib import Path
+
+from harness.errors import BenchError
+from harness.paths import ROOT
+from harness.suite import inside
+
+_TEMPLATE = Path(__file__).with_name("model.py.txt")
+_BACKENDS = Path("sampling/backends.py")
+_ROWS = Path("tests/test_backends.py")
+
+
+def new_model(name: str, root: Path = ROOT) -> Path:
+    """Write `models/NAME.py`, a model that runs. Raises BenchError for a name that cannot be one, or is one."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise BenchError(
+            f"A model cannot be called {name!r}: lower-case letters, digits and underscores, a letter first, "
+            "as in coal_mining."
+        )
+    path = root / "models" / f"{name}.py"
+    if path.exists():
+        raise BenchError(f"There is a model {name} already, models/{name}.py: choose another name, or edit that file.")
+    path.write_text(_TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def new_backend(name: str, sampler: str, package: str | None, root: Path = ROOT) -> list[Path]:
+    """Write an entry of the table of backends, and the row of what it types. Raises BenchError for a name that cannot
+    be one, or is one."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise BenchError(
+            f"A backend cannot be called {name!r}: lower-case letters and digits, hyphens between, as in nutpie-jax."
+        )
+    if name in inside()["backends"]:
+        raise BenchError(f"There is a backend {name} already: choose another name, or edit sampling/backends.py.")
+    for what, word in (("sampler", sampler), ("package", package)):
+        if word is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(>=\d+(\.\d+)*)?", word):
+            raise BenchError(f"{word!r} is no {what}: a name, as in nutpie, or for a package nutpie>=0.14.")
+    function = "_" + name.replace("-", "_")
+    table, rows = root / _BACKENDS, root / _ROWS
+    entry = f'        Backend("{name}", {function}, ({f"{json.dumps(package)}," if package else ""})),\n'
+    definition = (
+        f"def {function}(settings: Settings, version: Version) -> dict:\n"
+        f"    # TODO: what a user types beside these; where a release wants it otherwise, that release's number here.\n"
+        f'    return {{**_stated(settings), "nuts_sampler": "{sampler}"}}\n\n\n'
+    )
+    _insert(table, definition, before="BACKENDS: dict[str, Backend] = {")
+    _insert(table, entry, before="    )\n}\n")
+    _insert(rows, f'    "{name}": {{"nuts_sampler": "{sampler}"}},\n', before="}\n", after="TYPED = {")
+    return [table, rows]
+
+
+def _insert(path: Path, text: str, before: str, after: str = "") -> None:
+    """Put text before the first line that begins like that, behind another."""
+    content = path.read_text(encoding="utf-8")
+    start = content.find(after)
+    at = content.find(f"\n{before}", start)
+    if start < 0 or at < 0:
+        raise BenchError(
+            f"{path.name} has no line {before.strip()!r}: add the backend by hand, as CONTRIBUTING.md says."
+        )
+    path.write_text(f"{content[: at + 1]}{text}{content[at + 1 :]}", encoding="utf-8")

@@ -1,0 +1,158 @@
+"""Which package made a difference between two stacks: what to measure next, and what is known then.
+
+First the day: stacks as of the days between the two are asked on which side they are, by bisection. Then the packages
+that changed on that day: as many of them as are needed are moved into the stack before it, until it is on the other
+side, and out of the one after it. What cannot be told (it does not resolve, does not install, fails in another way) is
+stepped around, and said. It knows names and sides, and nothing of how a stack is made or measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+OLD, NEW, UNTOLD = "old", "new", "untold"
+"""On which side of the difference a stack is; untold, with a reason, when that is not known."""
+MOST_CULPRITS = 3
+"""More packages than these that only together make a difference are not looked for."""
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """The stack that users got at a moment."""
+
+    moment: datetime
+
+    def __str__(self) -> str:
+        return f"as of {self.moment:%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """One of the two stacks on either side of a step, with some packages of the other: `into` is "before", the older
+    one, or "after"."""
+
+    into: str
+    names: frozenset[str]
+
+    def __str__(self) -> str:
+        its = "new" if self.into == "before" else "old"
+        return f"{self.into} the step, with the {its} {', '.join(sorted(self.names))}"
+
+
+Candidate = AsOf | Mixed
+
+
+@dataclass(frozen=True)
+class Answer:
+    """On which side a candidate is, why that cannot be told, and what was seen of it."""
+
+    side: str
+    reason: str = ""
+    seen: str = ""
+
+
+Ask = Callable[[Candidate], Answer]
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """The last position that is old, the first that is new, and what could not be told between them, with reasons."""
+
+    old: int
+    new: int
+    untold: dict[int, str] = field(default_factory=dict)
+
+
+def narrow(new: int, ask: Callable[[int], Answer]) -> Narrowed:
+    """Bisect between position 0, which is old, and `new`, which is new; around what cannot be told."""
+    old, untold = 0, {}
+    while between := [i for i in range(old + 1, new) if i not in untold]:
+        middle = (old + new) / 2
+        position = min(between, key=lambda i: (abs(i - middle), i))
+        answer = ask(position)
+        if answer.side == OLD:
+            old = position
+        elif answer.side == NEW:
+            new = position
+        else:
+            untold[position] = answer.reason
+    return Narrowed(old, new, {i: reason for i, reason in untold.items() if old < i < new})
+
+
+@dataclass(frozen=True)
+class Culprits:
+    """The packages that make a difference, all together: each group is one package, or several of which it could not be
+    told which. `into` is what the older stack does with their new versions, `out_of` the newer one with their old ones.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    into: Answer
+    out_of: Answer
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(name for group in self.groups for name in group)
+
+    @property
+    def certain(self) -> bool:
+        """Whether each is one package, and together they make the difference both ways."""
+        return all(len(g) == 1 for g in self.groups) and (self.into.side, self.out_of.side) == (NEW, OLD)
+
+
+def culprits(names: Sequence[str], ask: Ask) -> Culprits:
+    """The fewest packages whose new versions take the older stack to the other side, the likeliest given first.
+
+    The smallest number of the first ones that do are found by bisection; the last of them is needed. If it does not do
+    by itself, so is one of those before it, and so on (as in U. Junker, "QuickXplain", AAAI 2004).
+    """
+    pool, groups = list(names), []
+    answer = Answer(NEW)
+    for _ in range(MOST_CULPRITS):
+        known = frozenset(name for group in groups for name in group)
+        first = narrow(len(pool), lambda k, known=known, pool=pool: ask(Mixed("before", known | set(pool[:k]))))
+        groups.append(tuple(pool[first.old : first.new]))
+        pool = pool[: first.old]
+        moved = frozenset(name for group in groups for name in group)
+        answer = Answer(NEW) if moved == set(names) else ask(Mixed("before", moved))
+        if answer.side != OLD or not pool:
+            break
+    out_of = Answer(OLD) if moved == set(names) else ask(Mixed("after", moved))
+    return Culprits(tuple(sorted(groups)), answer, out_of)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where on the way a difference came: between the moments of two stacks, an end where there is none. What lies
+    between and could not be told is said with its reason."""
+
+    before: datetime | None
+    after: datetime | None
+    untold: dict[datetime, str]
+
+
+def step(moments: Sequence[datetime], ask: Ask) -> Step:
+    """The step between two ends, of the stacks as of these moments between them, in order."""
+    found = narrow(len(moments) + 1, lambda i: ask(AsOf(moments[i - 1])))
+    return Step(
+        before=moments[found.old - 1] if found.old else None,
+        after=moments[found.new - 1] if found.new <= len(moments) else None,
+        untold={moments[i - 1]: reason for i, reason in sorted(found.untold.items())},
+    )
+
+
+def most_stacks(moments: int, changed: int) -> int:
+    """How many stacks are measured at most, both ends included, where all can be told and one package does it."""
+    return 2 + moments.bit_length() + changed.bit_length() + 2
+
+
+def side_of_time(low: float, high: float, whole: float) -> str:
+    """On which side a stack is by its time: its difference to the old end, a logarithm, lies between `low` and `high`,
+    and that of the new end is `whole`. It is old or new where all of that lies on one side of the half."""
+    half = whole / 2
+    low, high = (low, high) if whole > 0 else (-high, -low)
+    if high < abs(half):
+        return OLD
+    return NEW if low > abs(half) else UNTOLD

@@ -1,0 +1,320 @@
+"""Finding which package made a difference: measures the stacks that `harness.judging.blame` asks for.
+
+Outcomes and exact counts of one seed decide without a clock; times by rounds beside the older end, until it is known on
+which side of the half a stack lies. Every trial is kept by its stack's packages, so that what was interrupted, or asked
+for with another backend, goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from rich.console import Console
+
+from harness.errors import BenchError, MachineError
+from harness.judging import blame, comparison, paired
+from harness.judging.blame import NEW, OLD, UNTOLD, Answer, AsOf, Culprits, Mixed, Step
+from harness.judging.comparison import QUANTITIES, Quantity
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import COLD, WARM, Arm, Rounds
+from harness.measuring.run import follow
+from harness.paths import CACHE
+from harness.results.metrics import COUNTERS, Metric
+from harness.results.records import Measurement
+from harness.stacks import mixing
+from harness.stacks.environments import compile_bytecode, stack_environment
+from harness.stacks.locks import Stack, diff
+
+OUTCOME = "outcome"
+LOOKS = (4, 8, 16, 32)
+"""After how many rounds one asks on which side a stack is."""
+LEVEL = 0.995
+"""Of the interval that must lie on one side of the half at any of four looks: they are wrong in 2 % at most."""
+_VERSIONS = re.compile(r" \([^()]*\)$")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What tells the two ends apart: an outcome, a count, or a time."""
+
+    name: str
+    counter: Metric | None = None
+    quantity: Quantity | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called within a sentence."""
+        return self.counter.title.lower() if self.counter else self.quantity.phrase if self.quantity else "the outcome"
+
+    @property
+    def rounds(self) -> dict[str, int]:
+        """What one stack is measured by where no clock is needed."""
+        return {COLD: 1, WARM: 0 if self.counter and self.counter.or_cold else 1}
+
+
+def criteria() -> dict[str, Criterion]:
+    """All that can be asked for, by name."""
+    found = {OUTCOME: Criterion(OUTCOME)}
+    found |= {metric.name: Criterion(metric.name, counter=metric) for metric in COUNTERS}
+    return found | {q.name: Criterion(q.name, quantity=q) for q in QUANTITIES}
+
+
+def criterion(name: str) -> Criterion:
+    """Raises BenchError for a name that there is not."""
+    known = criteria()
+    if name not in known:
+        raise BenchError(f"There is no metric {name!r} to blame something for: choose one of {', '.join(known)}.")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a stack: an outcome with its reason, a count, or both ends' medians of a time."""
+
+    value: object
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        if isinstance(self.value, float):
+            return f"{self.value:,.0f}"
+        return f"{self.value}: {self.reason}" if self.reason else str(self.value)
+
+    @property
+    def kind(self) -> object:
+        """What must be the same for two stacks to be on the same side: of a failure also how it failed, without the
+        versions that were involved."""
+        return (self.value, _VERSIONS.sub("", self.reason or "")) if self.value == "failed" else self.value
+
+
+@dataclass(frozen=True)
+class Blame:
+    """What was found: both ends, the stacks on either side of the step, and the culprits among what changed there.
+
+    `effects` are the ratio and its 95 % interval of a time, of both ends and both ways, where a clock decides.
+    """
+
+    criterion: Criterion
+    cell: Cell
+    ends: tuple[Stack, Stack]
+    seen: tuple[str, str]
+    step: Step
+    sides: tuple[Stack, Stack]
+    culprits: Culprits
+    measured: int
+    untold: list[str]
+    effects: dict[str, str] = field(default_factory=dict)
+
+
+class Search:
+    """One question, on this machine."""
+
+    def __init__(
+        self, console: Console, ends: tuple[Stack, Stack], cell: Cell, machine: str, description: Mapping
+    ) -> None:
+        self._console, self.ends, self.cell = console, ends, cell
+        self._machine, self._description = machine, description
+        self.measured: dict[str, Stack] = {}
+        self._asked: dict[str, Answer] = {}
+
+    # Both ends
+
+    def differ(self, wanted: Criterion | None) -> tuple[Criterion, tuple[str, str]]:
+        """Measure both ends: what tells them apart, and what it is of each. Raises BenchError when nothing does."""
+        old, new = self.ends
+        self._old, self._new = (self._seen_of(stack, criteria()[OUTCOME]) for stack in self.ends)
+        if wanted is None or wanted.name == OUTCOME:
+            if self._old.kind != self._new.kind:
+                return self._chosen(criteria()[OUTCOME])
+            if wanted or self._old.value != "ok":
+                raise BenchError(f"{old.tag} and {new.tag} do not differ: {self.cell} is {self._old} in both.")
+        if self._old.value != "ok" or self._new.value != "ok":
+            raise BenchError(
+                f"{self.cell} has no {wanted.title} in both: {old.tag} is {self._old}, {new.tag} is {self._new}. "
+                "Ask for its outcome: `--metric outcome`."
+            )
+        counters = [c for c in criteria().values() if c.counter and wanted in (None, c)]
+        for each in counters:
+            self._old, self._new = (self._seen_of(stack, each) for stack in self.ends)
+            if None not in (self._old.value, self._new.value) and self._old.value != self._new.value:
+                return self._chosen(each)
+            if wanted:
+                raise BenchError(
+                    f"{old.tag} and {new.tag} do not differ: {each.title} of {self.cell} is {self._old} in both."
+                )
+        return self._differ_in_time(wanted or criteria()["total"])
+
+    def _chosen(self, chosen: Criterion) -> tuple[Criterion, tuple[str, str]]:
+        self.criterion = chosen
+        return chosen, (str(self._old), str(self._new))
+
+    def _differ_in_time(self, wanted: Criterion) -> tuple[Criterion, tuple[str, str]]:
+        self.criterion = wanted
+        old, new = self.ends
+        for look in LOOKS:
+            estimate, both = self._estimate(new, look)
+            if estimate:
+                low, high = estimate.interval(LEVEL)
+                if low > 1 or high < 1:
+                    self.whole = estimate.mean
+                    self.effect = _ratio(estimate)
+                    unit = wanted.quantity.metric.unit or ""
+                    return wanted, tuple(f"{median(side):.3g} {unit}".rstrip() for side in zip(*both, strict=True))
+        told = f": {_ratio(estimate)}" if estimate else ", for the machine kept changing its speed"
+        raise BenchError(
+            f"{old.tag} and {new.tag} do not differ in {wanted.title} of {self.cell}, as far as {LOOKS[-1]} rounds "
+            f"tell{told}."
+        )
+
+    # In between
+
+    def answer(self, candidate: AsOf | Mixed, make: Callable[[], Stack]) -> Answer:
+        """On which side a stack is, which is made when it is asked for; the same packages are measured once."""
+        try:
+            stack = make()
+        except MachineError:
+            raise
+        except BenchError as error:
+            return self._said(candidate, Answer(UNTOLD, _first_sentence(str(error))))
+        key = repr(sorted(stack.packages.items()))
+        if key not in self._asked:
+            same = {repr(sorted(end.packages.items())): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
+            self._asked[key] = Answer(same[key], "") if key in same else self._measure(stack)
+        return self._said(candidate, self._asked[key])
+
+    def _said(self, candidate: AsOf | Mixed, answer: Answer) -> Answer:
+        words = {OLD: "as before", NEW: "as after", UNTOLD: "cannot be told"}[answer.side]
+        because = answer.seen or answer.reason
+        self._console.print(f"  {candidate}: {words}{f' ({because})' if because else ''}", highlight=False)
+        return answer
+
+    def _measure(self, stack: Stack) -> Answer:
+        try:
+            if self.criterion.quantity:
+                return self._measure_time(stack)
+            seen = self._seen_of(stack, self.criterion)
+        except MachineError:
+            raise
+        except BenchError as error:
+            return Answer(UNTOLD, _first_sentence(str(error)))
+        if seen.kind == self._old.kind:
+            return Answer(OLD, seen=str(seen))
+        if seen.kind == self._new.kind:
+            return Answer(NEW, seen=str(seen))
+        return Answer(UNTOLD, f"it is neither: {seen}")
+
+    def _measure_time(self, stack: Stack) -> Answer:
+        told = "not measured"
+        for look in LOOKS:
+            estimate, _ = self._estimate(stack, look)
+            if estimate:
+                told = _ratio(estimate)
+                side = blame.side_of_time(*map(math.log, estimate.interval(LEVEL)), self.whole)
+                if side != UNTOLD:
+                    return Answer(side, seen=told)
+            outcome = self._measurement(self._arm(stack)).outcome
+            if outcome != "ok":
+                return Answer(UNTOLD, f"it is {outcome}")
+        return Answer(UNTOLD, f"after {LOOKS[-1]} rounds it is {told}, which is on neither side of the half")
+
+    # Measuring
+
+    def _arm(self, stack: Stack) -> Arm:
+        environment = stack_environment(stack)
+        compile_bytecode(environment, stack)
+        self.measured[stack.sha256] = stack
+        return Arm(stack.tag, stack, environment, CACHE / "blame" / stack.sha256[:16])
+
+    def _seen_of(self, stack: Stack, asked: Criterion) -> Seen:
+        arm = self._arm(stack)
+        sitting = Rounds([arm], self._machine, self._description)
+        wanted = {self.cell: asked.rounds}
+        for _ in follow(
+            self._console, sitting.run(wanted, alone=asked.rounds[WARM]), sum(asked.rounds.values()), arm.name
+        ):
+            pass
+        measurement = sitting.measurement(arm, self.cell)
+        if asked.counter is None:
+            return Seen(measurement.outcome, measurement.reason)
+        values = asked.counter.samples(measurement)
+        return Seen(float(values[0]) if values else None)
+
+    def _estimate(self, stack: Stack, look: int) -> tuple[paired.Estimate | None, Sequence[tuple[float, float]]]:
+        """The time of a stack over that of the older end, by as many rounds; None where they say nothing."""
+        quantity, sides = self.criterion.quantity, [self._arm(self.ends[0]), self._arm(stack)]
+        kind = quantity.metric.kind
+        sitting = Rounds(sides, self._machine, self._description)
+        wanted = {self.cell: {COLD: look if kind == COLD else 1, WARM: look if kind == WARM else 0}}
+        for _ in follow(self._console, sitting.run(wanted, alone=1), 2 * look, f"beside {sides[0].name}"):
+            pass
+        compared = comparison.Compared(*([sitting.measurement(arm, self.cell)] for arm in sides))
+        found = next(iter(compared.pairs.values()), [])
+        both = comparison.values(quantity, found)
+        return paired.estimate([b.round for b in both], lasting=quantity.lasting), [(b.old, b.new) for b in both]
+
+    def _measurement(self, arm: Arm) -> Measurement:
+        return Rounds([arm], self._machine, self._description).measurement(arm, self.cell)
+
+
+def find(search: Search, wanted: Criterion | None, console: Console) -> Blame:
+    """The whole way, from both ends to the package. Raises BenchError when the ends do not differ."""
+    old, new = search.ends
+    console.print(f"Measuring both ends: {old.tag} and {new.tag}.", highlight=False)
+    chosen, seen = search.differ(wanted)
+    console.print(f"They differ in {chosen.title}: {seen[0]} → {seen[1]}.", highlight=False)
+    moments, untold = mixing.moments(old, new)
+    stacks: dict = {}
+
+    def at(moment) -> Stack:
+        if moment not in stacks:
+            stacks[moment] = mixing.as_of(moment)
+        return stacks[moment]
+
+    console.print(
+        f"When did it come? The stacks as of {len(moments)} moments in between, by bisection:", highlight=False
+    )
+    step = blame.step(moments, lambda c: search.answer(c, lambda: at(c.moment)))
+    sides = (at(step.before) if step.before else old), (at(step.after) if step.after else new)
+    changed = mixing.by_suspicion(diff(*sides), _named(seen))
+    if not changed:
+        raise BenchError(
+            f"Between {step.before or old.tag} and {step.after or new.tag} no package changed, and the answer did: the "
+            "difference comes and goes. Repeat with another seed: `bench sweep --again`."
+        )
+    console.print(
+        f"{len(changed)} packages changed in that step: {', '.join(changed)}. Which of them?", highlight=False
+    )
+
+    def ask(candidate: Mixed) -> Answer:
+        base, other = sides if candidate.into == "before" else sides[::-1]
+        return search.answer(candidate, lambda: mixing.mixed(base, other, candidate.names))
+
+    culprits = blame.culprits(changed, ask)
+    untold += [f"as of {moment:%Y-%m-%d %H:%M}: {reason}" for moment, reason in step.untold.items()]
+    return Blame(
+        chosen, search.cell, (old, new), seen, step, sides, culprits, len(search.measured), untold,
+        {"both ends": search.effect} if chosen.quantity else {},
+    )  # fmt: skip
+
+
+def _named(seen: Sequence[str]) -> list[str]:
+    """Packages that the reasons of failures name, with their versions in parentheses at the end."""
+    found = [name for text in seen for name in re.findall(r"([a-z][\w-]*) \d[\w.]*", _tail(text))]
+    return [name for name in dict.fromkeys(found) if name != "pymc"]
+
+
+def _tail(text: str) -> str:
+    match = _VERSIONS.search(text)
+    return match[0] if match else ""
+
+
+def _ratio(estimate: paired.Estimate) -> str:
+    low, high = estimate.interval()
+    return f"{estimate.ratio:.3f} times ({low:.3f}–{high:.3f})"
+
+
+def _first_sentence(text: str) -> str:
+    return text if len(text) < 300 else text[:300] + " …"

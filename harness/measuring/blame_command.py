@@ -1,0 +1,165 @@
+"""`bench blame`: which package made the difference between two stacks, and how it was found."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from harness.errors import BenchError
+from harness.judging.blame import NEW, OLD, UNTOLD, most_stacks
+from harness.measuring import blame, cells, run
+from harness.output import console, counted, errors, minutes
+from harness.results.machines import machine_name
+from harness.stacks import locks
+from harness.stacks.locks import Stack, diff
+from harness.stacks.timeline import ensure_timeline
+from harness.suite import inside
+
+_PROJECTS = {
+    "pymc": ("pymc-devs/pymc", "v"),
+    "pytensor": ("pymc-devs/pytensor", "rel-"),
+    "nutpie": ("pymc-devs/nutpie", "v"),
+    "numpyro": ("pyro-ppl/numpyro", ""),
+    "blackjax": ("blackjax-devs/blackjax", ""),
+    "jax": ("jax-ml/jax", "jax-v"),
+    "numba": ("numba/numba", ""),
+    "arviz": ("arviz-devs/arviz", "v"),
+}
+"""Where the changes of a package are to be read, and how its versions are tagged."""
+_INTO = {NEW: "makes the difference", OLD: "does not make it", UNTOLD: "cannot be told"}
+_OUT_OF = {OLD: "takes it back", NEW: "does not take it back", UNTOLD: "cannot be told"}
+
+
+def blame_command(
+    old: Annotated[str, typer.Argument(help="The older stack, such as v6.1.0.")],
+    new: Annotated[str, typer.Argument(help="The newer one, such as v6.2.0.")],
+    model: Annotated[str, typer.Option(help="A model.")],
+    backend: Annotated[str, typer.Option(help="A backend.")],
+    n: Annotated[int | None, typer.Option(help="A size of the model; the smallest if none.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="An outcome, a count or a time; the first that differs, in this order, if none.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Find the package, or the packages together, whose new version made the difference between two stacks.
+
+    Both ends are measured first. Then stacks as of the days between, and then mixtures of the two on either side of
+    the step. What was measured is kept, and the same command goes on from there. Exit status 0 when one package is
+    named for certain, 1 when less is known, 2 when it could not be measured.
+    """
+    ensure_timeline()
+    ends = locks.get_stack(old), locks.get_stack(new)
+    if ends[0].date >= ends[1].date:
+        raise BenchError(f"{old} is not before {new} in the timeline: name the older one first.")
+    description = inside()
+    (cell,) = _cell(description, model, n, backend)
+    wanted = blame.criterion(metric) if metric else None
+    progress = errors if as_json else console
+    machine, changed = machine_name(), diff(*ends)
+    many = len(changed.changed) + len(changed.added) + len(changed.removed)
+    days = (ends[1].resolved_as_of - ends[0].resolved_as_of).days
+    most = most_stacks(min(days, 3 * many), many)
+    rounds = {cell: (wanted or blame.criteria()[blame.OUTCOME]).rounds}
+    if wanted and wanted.quantity:
+        rounds = {cell: {"cold": 1, "warm": 2 * blame.LOOKS[1]}}
+    seconds = run.estimate_seconds(machine, rounds, most)
+    progress.print(
+        f"{old} and {new} differ in {counted(many, 'package')}. Finding which of them it was will take "
+        f"{counted(most, 'stack')} at most, {minutes(seconds)}. Ctrl-C loses at most the trial in flight; the same "
+        "command goes on from there.\n",
+        highlight=False,
+    )
+    began = time.monotonic()
+    search = blame.Search(progress, ends, cell, machine, description)
+    try:
+        found = blame.find(search, wanted, progress)
+    except KeyboardInterrupt:
+        print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(document(found), indent=1))
+    else:
+        for line in told(found):
+            console.print(line, highlight=False)
+        console.print(f"\n{counted(found.measured, 'stack')} measured in {minutes(time.monotonic() - began)}.")
+    raise typer.Exit(0 if found.culprits.certain else 1)
+
+
+def _cell(description: dict, model: str, n: int | None, backend: str) -> list[cells.Cell]:
+    every = cells.cells(description, small=n is None, models=[model], backends=[backend])
+    chosen = [cell for cell in every if n in (None, cell.n)]
+    if not chosen:
+        sizes = ", ".join(str(cell.n) for cell in every)
+        raise BenchError(f"The model {model} has no size n={n}: choose one of {sizes}.")
+    return chosen
+
+
+def told(found: blame.Blame) -> list[str]:
+    """What was found, in sentences."""
+    before, after = found.sides
+    versions = [_versions(name, before, after) for name in found.culprits.names]
+    together = " and ".join(versions)
+    lines = ["", f"{found.cell}, {found.criterion.title}: {found.seen[0]} → {found.seen[1]}"]
+    if found.culprits.certain:
+        lines.append(f"Blame: {together}{', together' if len(versions) > 1 else ''}.")
+    elif any(len(group) > 1 for group in found.culprits.groups):
+        lines.append(f"Blame: one of {together}, or some of them together; it could not be told which.")
+    else:
+        lines.append(f"Perhaps {together}: it was not shown both ways.")
+    names = ", ".join(found.culprits.names)
+    into, out_of = found.culprits.into, found.culprits.out_of
+    lines += [
+        f"  {_name(before)} with the new {names} {_INTO[into.side]}{_because(into)}",
+        f"  {_name(after)} with the old {names} {_OUT_OF[out_of.side]}{_because(out_of)}",
+    ]
+    lines += [f"  {what}: {effect}" for what, effect in found.effects.items()]
+    lines += [f"  {name}: {link}" for name in found.culprits.names if (link := _link(name, before, after))]
+    lines += [f"  not told: {reason}" for reason in found.untold]
+    return lines
+
+
+def _because(answer) -> str:
+    said = answer.seen or answer.reason
+    return f" ({said})" if said else ""
+
+
+def _name(stack: Stack) -> str:
+    return f"as of {stack.resolved_as_of:%Y-%m-%d %H:%M}, PyMC {stack.version}" if stack.is_snapshot else stack.tag
+
+
+def _versions(name: str, before: Stack, after: Stack) -> str:
+    return f"{name} {before.packages.get(name, '(none)')} → {after.packages.get(name, '(none)')}"
+
+
+def _link(name: str, before: Stack, after: Stack) -> str | None:
+    project, versions = _PROJECTS.get(name), [stack.packages.get(name) for stack in (before, after)]
+    if project is None or None in versions:
+        return None
+    repository, prefix = project
+    return f"https://github.com/{repository}/compare/{prefix}{versions[0]}...{prefix}{versions[1]}"
+
+
+def document(found: blame.Blame) -> dict:
+    """What was found, as data."""
+    before, after = found.sides
+    return {
+        "model": found.cell.model, "n": found.cell.n, "backend": found.cell.backend,
+        "metric": found.criterion.name,
+        "ends": [{"stack": stack.tag, "seen": seen} for stack, seen in zip(found.ends, found.seen, strict=True)],
+        "step": [{"stack": stack.tag, "as_of": locks.stamp(stack.resolved_as_of)} for stack in found.sides],
+        "certain": found.culprits.certain,
+        "packages": [
+            {
+                "name": name, "old": before.packages.get(name), "new": after.packages.get(name),
+                "changes": _link(name, before, after),
+            }
+            for name in found.culprits.names
+        ],
+        "groups": [list(group) for group in found.culprits.groups],
+        "new_into_old": vars(found.culprits.into), "old_into_new": vars(found.culprits.out_of),
+        "effects": found.effects, "untold": found.untold, "measured_stacks": found.measured,
+    }  # fmt: skip

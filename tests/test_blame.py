@@ -1,0 +1,240 @@
+"""Blame names the package that made the difference, or says that it does not know: on made-up histories of packages, in
+which everything is known."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from harness.errors import BenchError
+from harness.judging import blame
+from harness.judging.blame import NEW, OLD, UNTOLD, Answer, Mixed, culprits, narrow, side_of_time, step
+from harness.measuring import blame as measuring
+from harness.measuring import blame_command
+from harness.measuring.cells import Cell
+from harness.stacks import mixing
+from harness.stacks.locks import Difference, parse
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SEEDS = range(40)
+
+
+@dataclass
+class History:
+    """Packages, each old before its moment and new after it. The difference is there when all guilty ones are new.
+
+    What `unresolvable` says of a set of new packages has no stack.
+    """
+
+    uploaded: dict[str, datetime]
+    guilty: frozenset[str]
+    unresolvable: object = lambda new: False
+    asked: list = field(default_factory=list)
+
+    @property
+    def moments(self) -> list[datetime]:
+        return sorted(set(self.uploaded.values()))[:-1]
+
+    def new_as_of(self, moment: datetime) -> frozenset[str]:
+        return frozenset(name for name, uploaded in self.uploaded.items() if uploaded <= moment)
+
+    def side(self, new: frozenset[str]) -> Answer:
+        if self.unresolvable(new):
+            return Answer(UNTOLD, "it cannot be resolved")
+        if new not in self.asked:
+            self.asked.append(new)
+        return Answer(NEW if self.guilty <= new else OLD)
+
+    def blame(self) -> tuple[blame.Culprits, blame.Step]:
+        found = step(self.moments, lambda c: self.side(self.new_as_of(c.moment)))
+        before = self.new_as_of(found.before) if found.before else frozenset()
+        after = self.new_as_of(found.after) if found.after else frozenset(self.uploaded)
+
+        def ask(c: Mixed) -> Answer:
+            return self.side(before | c.names if c.into == "before" else after - c.names)
+
+        return culprits(sorted(after - before), ask), found
+
+
+def history(seed: int, packages: int, days: int, guilty: int = 1) -> History:
+    rng = random.Random(seed)
+    names = [f"p{i:02}" for i in range(packages)]
+    uploaded = {name: START + timedelta(days=rng.randrange(days)) for name in names}
+    return History(uploaded, frozenset(rng.sample(names, guilty)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("packages", "days"), [(1, 1), (2, 1), (7, 30), (20, 60), (40, 8), (40, 90)])
+def test_the_package_is_named_with_few_stacks(seed, packages, days):
+    made = history(seed, packages, days)
+    found, _ = made.blame()
+    assert found.names == tuple(made.guilty)
+    assert found.certain
+    # Both ends are measured besides.
+    assert 2 + len(made.asked) <= 2 * math.log2(packages) + 4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("packages", "days"), [(2, 1), (12, 1), (30, 3)])
+def test_two_packages_that_only_together_make_it_are_both_named(seed, packages, days):
+    made = history(seed, packages, days, guilty=2)
+    found, reached = made.blame()
+    # Whichever came first was in the stack before the step: then the other one took it to the other side.
+    before = made.new_as_of(reached.before) if reached.before else frozenset()
+    assert set(found.names) == made.guilty - before
+    assert found.certain
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_does_not_resolve_is_stepped_around_and_nobody_innocent_is_named_for_certain(seed):
+    made, rng = history(seed, 24, 30), random.Random(seed)
+    # PyMC and PyTensor, as it were: neither new one goes with the other's old.
+    a, b = rng.sample(sorted(made.uploaded), 2)
+    made.uploaded[b] = made.uploaded[a]
+    made.unresolvable = lambda new: (a in new) != (b in new)
+    found, _ = made.blame()
+    assert made.guilty <= set(found.names)
+    if found.certain:
+        assert set(found.names) == made.guilty
+    else:
+        assert set(found.names) <= {a, b}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_where_much_cannot_be_told_the_guilty_one_is_among_those_that_are_named(seed, share):
+    made = history(seed, 20, 25)
+    made.unresolvable = lambda new: random.Random(f"{seed} {sorted(new)}").random() < share
+    found, reached = made.blame()
+    assert made.guilty <= set(found.names)
+    if found.certain:
+        assert set(found.names) == made.guilty
+    for moment in reached.untold:
+        assert (reached.before or START - timedelta(days=1)) < moment < (reached.after or START + timedelta(days=99))
+
+
+def test_days_that_cannot_be_told_are_said():
+    made = history(3, 10, 10)
+    moments = made.moments
+    made.unresolvable = lambda new: new in {made.new_as_of(m) for m in moments}
+    _, reached = made.blame()
+    assert (reached.before, reached.after) == (None, None)
+    assert list(reached.untold) == moments
+    assert set(reached.untold.values()) == {"it cannot be resolved"}
+
+
+def test_of_two_that_each_do_it_the_other_way_is_not_shown():
+    """Either new one breaks it: the older stack with one of them is broken, the newer one without it is, too."""
+
+    def ask(c: Mixed) -> Answer:
+        new = c.names if c.into == "before" else {"a", "b"} - c.names
+        return Answer(NEW if new else OLD)
+
+    found = culprits(["a", "b"], ask)
+    assert found.into.side == NEW
+    assert found.out_of.side == NEW
+    assert not found.certain
+
+
+def test_what_came_while_nothing_was_measured_between_is_bisected_by_packages_alone():
+    found = culprits(["a", "b", "c", "d"], lambda c: Answer(NEW if ("c" in c.names) == (c.into == "before") else OLD))
+    assert (found.names, found.certain) == (("c",), True)
+
+
+def test_one_package_that_changed_alone_is_it_and_nothing_is_asked():
+    found = culprits(["a"], lambda c: pytest.fail("nothing is to be asked"))
+    assert (found.names, found.certain) == (("a",), True)
+
+
+@pytest.mark.parametrize("new", [1, 2, 3, 17, 100])
+def test_bisection_finds_every_place_in_as_few_steps_as_there_are_bits(new):
+    for first in range(1, new + 1):
+        asked = []
+        found = narrow(new, lambda i, first=first, asked=asked: asked.append(i) or Answer(NEW if i >= first else OLD))
+        assert (found.old, found.new) == (first - 1, first)
+        assert len(asked) <= math.ceil(math.log2(new)) if new > 1 else not asked
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "side"),
+    [
+        (-0.02, 0.03, 0.2, OLD), (0.15, 0.25, 0.2, NEW), (0.05, 0.15, 0.2, UNTOLD), (0.3, 0.4, 0.2, NEW),
+        (-0.03, 0.02, -0.2, OLD), (-0.25, -0.15, -0.2, NEW), (-0.15, -0.05, -0.2, UNTOLD), (0.1, 0.2, -0.2, OLD),
+    ],
+)  # fmt: skip
+def test_a_time_is_on_a_side_where_all_of_its_interval_is(low, high, whole, side):
+    assert side_of_time(low, high, whole) == side
+
+
+# What is measured
+
+
+@pytest.mark.parametrize(
+    "name", ["outcome", "graph_nodes", "rewrites", "gradients", "total", "warm_setup", "cold_setup_cpu"]
+)
+def test_what_can_be_blamed_for_is_known_by_name(name):
+    assert name in measuring.criteria(), list(measuring.criteria())
+
+
+def test_an_unknown_metric_is_one_sentence_with_the_known_ones():
+    with pytest.raises(BenchError, match=r"no metric 'speed' to blame something for: choose one of outcome, "):
+        measuring.criterion("speed")
+
+
+def test_two_failures_are_the_same_when_they_fail_alike_whatever_the_versions():
+    first = measuring.Seen("failed", "TypeError: no progress_bar (pymc 6.2.0, blackjax 1.6)")
+    assert first.kind == measuring.Seen("failed", "TypeError: no progress_bar (pymc 6.1.0, blackjax 1.7)").kind
+    assert first.kind != measuring.Seen("failed", "ImportError: no jax (pymc 6.2.0)").kind
+    # How wrong an answer is is chance.
+    assert measuring.Seen("invalid", "the mean of mu is 7 off").kind == measuring.Seen("invalid", "R-hat 1.3").kind
+
+
+def test_packages_that_an_error_names_are_suspected_first():
+    named = measuring._named(["ok", "failed: TypeError: x (pymc 6.2.0, blackjax 1.6, jax 0.9.1)"])
+    assert named == ["blackjax", "jax"]
+    changed = Difference(
+        {"zlib": ("1", "2"), "pymc": ("6.1", "6.2"), "jax": ("1", "2")}, {"blackjax": "1.6"}, {"abc": "1"}
+    )
+    assert mixing.by_suspicion(changed, named) == ["blackjax", "jax", "pymc", "abc", "zlib"]
+
+
+# What is said
+
+
+def lock(pymc: str, day: int, **packages: str):
+    pins = "".join(f"{name}=={version}\n" for name, version in sorted({**packages, "pymc": pymc}.items()))
+    return parse(f"# snapshot: pymc {pymc}\n# resolved as of: 2026-01-{day:02}T00:00:00Z\n{pins}")
+
+
+def found(groups, into, out_of):
+    before, after = lock("6.1.0", 2, blackjax="1.5"), lock("6.1.0", 3, blackjax="1.6")
+    return measuring.Blame(
+        measuring.criteria()["outcome"], Cell("ppca", 500, "blackjax"), (lock("6.1.0", 1), lock("6.2.0", 9)),
+        ("ok", "failed: TypeError"), blame.Step(None, None, {}), (before, after),
+        blame.Culprits(groups, into, out_of), 7, ["as of 2026-01-05: it cannot be resolved"],
+    )  # fmt: skip
+
+
+def test_what_is_certain_is_said_with_both_ways_and_a_link_to_the_changes():
+    said = "\n".join(blame_command.told(found((("blackjax",),), Answer(NEW, seen="failed"), Answer(OLD, seen="ok"))))
+    assert "ppca n=500 blackjax, the outcome: ok → failed: TypeError" in said
+    assert "Blame: blackjax 1.5 → 1.6." in said
+    assert "as of 2026-01-02 00:00, PyMC 6.1.0 with the new blackjax makes the difference (failed)" in said
+    assert "as of 2026-01-03 00:00, PyMC 6.1.0 with the old blackjax takes it back (ok)" in said
+    assert "blackjax: https://github.com/blackjax-devs/blackjax/compare/1.5...1.6" in said
+    assert "not told: as of 2026-01-05: it cannot be resolved" in said
+
+
+def test_what_is_not_certain_is_not_said_to_be():
+    said = "\n".join(blame_command.told(found((("blackjax", "pymc"),), Answer(NEW), Answer(UNTOLD, "it is neither"))))
+    assert "Blame: one of blackjax 1.5 → 1.6 and pymc 6.1.0 → 6.1.0, or some of them together" in said
+    said = "\n".join(blame_command.told(found((("blackjax",),), Answer(NEW), Answer(UNTOLD, "it is neither"))))
+    assert "Perhaps blackjax 1.5 → 1.6: it was not shown both ways." in said
+    assert "with the old blackjax cannot be told (it is neither)" in said
