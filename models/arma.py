@@ -52,6 +52,7 @@ def build(n: int) -> pymc.Model:
     """The PyMC model of `data(n)`."""
     import pymc as pm
     import pytensor
+    import pytensor.tensor as pt
 
     y = data(n)
 
@@ -65,9 +66,12 @@ def build(n: int) -> pymc.Model:
         noise = pm.HalfCauchy("noise", _NOISE_SCALE)
         first = y[0] - level - ar * level
         others, _ = pytensor.scan(
-            residual, sequences=[y[1:], y[:-1]], outputs_info=[first], non_sequences=[level, ar, ma]
+            residual,
+            sequences=[pt.as_tensor(y[1:]), pt.as_tensor(y[:-1])],
+            outputs_info=[first],
+            non_sequences=[level, ar, ma],
         )
-        residuals = pytensor.tensor.concatenate([first[None], others])
+        residuals = pt.concatenate([first[None], others])
         pm.Normal("y", y - residuals, noise, observed=y)
     return model
 

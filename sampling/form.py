@@ -95,7 +95,8 @@ def _faults_with_pymc(module: ModuleType, n: int, reference: dict) -> Iterator[s
     if np.shape(density) != shape:
         yield f"log_density has the shape {np.shape(density)} for {CHAINS} chains of {DRAWS} draws: it must be {shape}."
         return
-    logp = np.array([model.compile_logp()(point) for point in points]).reshape(shape)
+    evaluate = model.compile_logp()
+    logp = np.array([evaluate(point) for point in points]).reshape(shape)
     apart = (density - logp) - np.median(density - logp)
     if not np.abs(apart).max() <= 1e-8 * max(1.0, np.abs(logp).max()):
         yield (
@@ -130,7 +131,7 @@ def _faults_of_gradient(module: ModuleType, n: int, model, point: dict, values) 
     """The gradient that samplers follow, against the log density that NumPy computes, along a few directions: by five
     points, whose error is of the fourth order of the step."""
     variables = model.continuous_value_vars
-    gradient = model.compile_dlogp(variables)(point)
+    gradient = model.compile_dlogp()(point)
     rng = np.random.default_rng(20261102)
     for _ in range(DIRECTIONS):
         way = {v.name: rng.normal(size=point[v.name].shape) for v in variables}

@@ -17,7 +17,7 @@ from harness.stacks.locks import get_stack, load_stacks
 model_app = typer.Typer(no_args_is_help=True, help="Add a model, and see what it lacks.")
 backend_app = typer.Typer(no_args_is_help=True, help="Add a backend.")
 
-_THEN = "When it is complete: `bench check --update` brings the lists up to date, and `make test` tests it."
+_THEN = "Then `bench check --update` brings the lists up to date, and `make test` tests it."
 
 
 @model_app.command("new")
