@@ -13,7 +13,7 @@ bench: setup ## measure the two newest releases, compare them, publish the site,
 	$(VENV)/bin/bench run --warm $(WARM) --budget $(BUDGET)
 
 test: setup lint ## ruff and all tests
-	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 8
 
 # What to run while writing: nothing that needs a network, a browser, a sampler or more than a second.
 test-fast: setup ## the tests that take no network, browser or sampling
