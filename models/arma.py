@@ -9,13 +9,13 @@ Priors and the first step are those of the Stan user's guide (and posteriordb's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._moments import Moments
-from ._quadrature import fitted_axes, moments, normalised
+from ._quadrature import fitted_axes, moments
 
 if TYPE_CHECKING:
     import pymc
@@ -77,14 +77,15 @@ def build(n: int) -> pymc.Model:
 
 
 def estimands(posterior: Mapping[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
-    """The four parameters, and the last residual, on which a forecast stands: each of shape (chain, draw)."""
-    found = {name: posterior[name] for name in ("level", "ar", "ma", "noise")}
-    return {**found, "last_residual": latent(posterior, n, slice(None))[..., -1]}
+    """The four parameters, and five of the residuals, from the first to the last, on which a forecast stands: all of
+    them are functions of three parameters, and the others say the same again. Each of shape (chain, draw)."""
+    of_parameters = {name: posterior[name] for name in ("level", "ar", "ma", "noise")}
+    return of_parameters | _chosen(residuals(n, *(posterior[name] for name in ("level", "ar", "ma"))), n)
 
 
-def latent(posterior: Mapping[str, np.ndarray], n: int, elements: slice) -> np.ndarray:
-    """These of the n residuals, shape (chain, draw, elements)."""
-    return np.stack(list(residuals(n, *(posterior[name] for name in ("level", "ar", "ma")))), axis=-1)[..., elements]
+def _chosen(every: Iterable[np.ndarray], n: int) -> dict[str, np.ndarray]:
+    chosen = {0, n // 4, n // 2, 3 * n // 4, n - 1}
+    return {f"residual_{t}": residual for t, residual in enumerate(every) if t in chosen}
 
 
 def residuals(n: int, level: np.ndarray, ar: np.ndarray, ma: np.ndarray) -> Iterator[np.ndarray]:
@@ -117,18 +118,8 @@ def reference(n: int) -> dict[str, Moments]:
     axes = _axes(n)
     level, ar, ma, log_noise = np.meshgrid(*axes, indexing="ij", sparse=True)
     given = {"level": level, "ar": ar, "ma": ma, "noise": np.exp(log_noise)}
-    *_, given["last_residual"] = residuals(n, level, ar, ma)
+    given |= _chosen(residuals(n, level, ar, ma), n)
     return moments(_on_grid(n, *axes), {name: (x, x**2) for name, x in given.items()})
-
-
-def latent_reference(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Exact mean and sd of each of the n residuals, by the same quadrature."""
-    axes = _axes(n)
-    weight = normalised(_on_grid(n, *axes)).sum(axis=3, keepdims=True)
-    of_each = residuals(n, *np.meshgrid(*axes[:3], [0.0], indexing="ij", sparse=True)[:3])
-    found = [(mean := (weight * e).sum(), np.sqrt((weight * (e - mean) ** 2).sum())) for e in of_each]
-    mean, sd = np.array(found).T
-    return mean, sd
 
 
 def _axes(n: int) -> list[np.ndarray]:

@@ -258,7 +258,7 @@ def test_a_latent_variable_that_is_not_finite_is_refused_and_named():
 # The models' side
 
 
-@pytest.mark.parametrize("name", ["ppca", "discrete", "radon", "gp", "arma", "wide"])
+@pytest.mark.parametrize("name", ["ppca", "discrete", "radon", "gp", "wide"])
 def test_the_latent_reference_agrees_with_exact_draws(name):
     model = models.load(name)
     n = model.SIZES[0]
@@ -278,7 +278,7 @@ def test_the_latent_reference_agrees_with_exact_draws(name):
 
 
 def test_latent_elements_can_be_had_in_parts():
-    for name in ("ppca", "discrete", "discrete_marginal", "radon", "gp", "arma", "wide"):
+    for name in ("ppca", "discrete", "discrete_marginal", "radon", "gp", "wide"):
         model, raw = models.load(name), raw_trial(name, 1, RHO, 50)
         n = model.SIZES[0]
         whole = model.latent(raw, n, slice(0, n))

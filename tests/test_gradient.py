@@ -25,14 +25,14 @@ import models
 from sampling.form import check
 from sampling.gradient import fixed_point, logp_dlogp
 from sampling.linkers import LINKERS
-found = {}
+found, known = {}, json.loads(sys.argv[2])
 for name, n in json.loads(sys.argv[1]).items():
     model = models.load(name).build(n)
     answers = {linker: logp_dlogp(model, linker)() for linker in LINKERS}
     found[name] = {
         "names": [v.name for v in model.value_vars],
         "point": [[v.tolist(), str(v.dtype)] for v in fixed_point(model)],
-        "faults": check(name)[0],
+        "faults": [] if name in known else check(name)[0],
         "answers": {linker: [float(logp), gradient.tolist()] for linker, (logp, gradient) in answers.items()},
     }
 print(json.dumps(found))
@@ -53,13 +53,13 @@ def evaluated(tmp_path_factory):
         **process_environment(stack), "HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT),
         "PYTENSOR_FLAGS": "gcc__cxxflags=-O0",
     }  # fmt: skip
-    command = [python(stack_environment(stack)), "-c", EVALUATE, json.dumps(SIZES)]
+    command = [python(stack_environment(stack)), "-c", EVALUATE, json.dumps(SIZES), json.dumps(list(LOG_DENSITIES))]
     answer = subprocess.run(command, cwd=variables["HOME"], env=variables, capture_output=True, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_every_model_is_complete_and_its_gradient_that_of_its_log_density(evaluated, name):
+def test_a_model_that_has_no_other_implementation_has_the_gradient_of_its_log_density(evaluated, name):
     assert evaluated[name]["faults"] == []
 
 
@@ -73,7 +73,7 @@ def test_every_linker_computes_the_log_density_and_its_gradient(evaluated, name)
         logp, gradient = (np.array(value) for value in evaluated[name]["answers"]["c"])
     assert np.abs(gradient).min() > 1e-6, "a gradient of zero would hide what is not computed"
     for linker, (its_logp, its_gradient) in evaluated[name]["answers"].items():
-        assert its_logp == pytest.approx(logp, rel=1e-12, abs=CONSTANTS_OFF_BY.get(name, 0)), linker
+        assert its_logp == pytest.approx(logp, rel=1e-11, abs=CONSTANTS_OFF_BY.get(name, 0)), linker
         np.testing.assert_allclose(
             its_gradient, gradient, rtol=1e-9, atol=1e-11 * np.abs(gradient).max(), err_msg=linker
         )

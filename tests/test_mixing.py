@@ -63,7 +63,7 @@ def test_what_the_index_has_forgotten_is_said_and_the_rest_goes_on(monkeypatch):
 
 def test_no_network_is_one_sentence_with_the_next_step(monkeypatch):
     index(monkeypatch, jax=NoConnection())
-    with pytest.raises(BenchError, match="versions of jax cannot be read .*check the network connection and run"):
+    with pytest.raises(BenchError, match=r"versions of jax cannot be read .*check the network connection and run"):
         mixing.moments(stack(0, jax="1"), stack(9, jax="2"))
 
 

@@ -226,7 +226,9 @@ class Search:
         environment = stack_environment(stack)
         compile_bytecode(environment, stack)
         self.measured[stack.sha256] = stack
-        return Arm(stack.tag, stack, environment, CACHE / "blame" / stack.sha256[:16])
+        # Two mixtures of one day have one tag.
+        name = stack.tag if stack in self.ends else f"{stack.tag}-{stack.sha256[:6]}"
+        return Arm(name, stack, environment, CACHE / "blame" / stack.sha256[:16])
 
     def _seen_of(self, stack: Stack, asked: Criterion) -> Seen:
         arm = self._arm(stack)

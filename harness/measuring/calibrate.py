@@ -62,6 +62,11 @@ def injection(text: str) -> Injection:
     return found
 
 
+def copy_name(modules: Mapping[str, str]) -> str:
+    """What a copy with these modules besides is called: names are of one length."""
+    return f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:4] if modules else '0000'}"
+
+
 def arms(stack: Stack, injections: Sequence[Injection] = ()) -> list[Arm]:
     """The stack, a copy of it, and a copy with each injection, in paths of one length. Their records are nobody's
     results."""
@@ -69,7 +74,7 @@ def arms(stack: Stack, injections: Sequence[Injection] = ()) -> list[Arm]:
     found = [Arm(stack.tag, stack, stack_environment(stack), folder / "original")]
     for injection in (None, *injections):
         modules = injection.modules if injection else {}
-        name = f"copy{hashlib.sha256(json.dumps(modules).encode()).hexdigest()[:4] if modules else '0000'}"
+        name = copy_name(modules)
         found.append(Arm(f"{stack.tag}-{name}", stack, stack_environment(stack, name, modules), folder / name))
     for arm in found:
         compile_bytecode(arm.environment, stack)
