@@ -286,9 +286,7 @@ def find(search: Search, wanted: Criterion | None, console: Console) -> Blame:
             f"Between {step.before or old.tag} and {step.after or new.tag} no package changed, and the answer did: the "
             "difference comes and goes. Repeat with another seed: `bench sweep --again`."
         )
-    console.print(
-        f"{len(changed)} packages changed in that step: {', '.join(changed)}. Which of them?", highlight=False
-    )
+    console.print(f"In that step changed: {', '.join(changed)}.", highlight=False)
 
     def ask(candidate: Mixed) -> Answer:
         base, other = sides if candidate.into == "before" else sides[::-1]
