@@ -37,9 +37,9 @@ def check(name: str) -> tuple[list[str], str]:
         found += _faults_with_pymc(module, n, references[n])
     except Exception as error:  # PyMC's, or a contributor's
         found.append(f"The model of {n} observations cannot be tried: {_said(error)}.")
-    elements = len(module.latent_reference(n)[0]) if hasattr(module, "latent") else 0
+    latent = ", and latent elements" if hasattr(module, "latent") else ""
     return found, (
-        f"{name}: {len(references[n])} estimands ({', '.join(references[n])}), {elements} latent elements; "
+        f"{name}: {len(references[n])} estimands ({', '.join(references[n])}){latent}; "
         f"its reference takes {seconds:.1f} s at most."
     )
 

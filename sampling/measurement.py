@@ -35,10 +35,12 @@ def warm_trials() -> int:
 
 
 def code_sha256() -> str:
-    """Digest of the code that measures: every module of `models` and `sampling`."""
+    """Digest of the code that measures: every module of `models` and `sampling`, and the models' files of data."""
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent
-    for path in sorted([*(root / "models").glob("*.py"), *(root / "sampling").glob("*.py")]):
+    for path in sorted(
+        [*(root / "models").glob("*.py"), *(root / "models").glob("*.csv"), *(root / "sampling").glob("*.py")]
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -46,7 +46,7 @@ def check_model_command(
     command = [python(stack_environment(chosen)), "-m", "sampling", name, "--check"]
     done = subprocess.run(command, cwd=ROOT, env={**process_environment(chosen), "HOME": str(home)}, check=False)
     if done.returncode:
-        raise BenchError(f"{name} is not complete yet: see above.")
+        raise BenchError(f"{name} cannot be measured yet: see above.")
     console.print(_THEN, highlight=False)
 
 

@@ -94,7 +94,7 @@ class Seen:
 class Blame:
     """What was found: both ends, the stacks on either side of the step, and the culprits among what changed there.
 
-    `effects` are the ratio and its 95 % interval of a time, of both ends and both ways, where a clock decides.
+    `effects` are the ratio and its 95 % interval of a time, where a clock decides.
     """
 
     criterion: Criterion
@@ -178,7 +178,7 @@ class Search:
         except MachineError:
             raise
         except BenchError as error:
-            return self._said(candidate, Answer(UNTOLD, _first_sentence(str(error))))
+            return self._said(candidate, Answer(UNTOLD, _shortened(str(error))))
         key = repr(sorted(stack.packages.items()))
         if key not in self._asked:
             same = {repr(sorted(end.packages.items())): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
@@ -199,7 +199,7 @@ class Search:
         except MachineError:
             raise
         except BenchError as error:
-            return Answer(UNTOLD, _first_sentence(str(error)))
+            return Answer(UNTOLD, _shortened(str(error)))
         if seen.kind == self._old.kind:
             return Answer(OLD, seen=str(seen))
         if seen.kind == self._new.kind:
@@ -316,5 +316,5 @@ def _ratio(estimate: paired.Estimate) -> str:
     return f"{estimate.ratio:.3f} times ({low:.3f}–{high:.3f})"
 
 
-def _first_sentence(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) < 300 else text[:300] + " …"

@@ -49,14 +49,14 @@ def blame_command(
 
     Both ends are measured first. Then stacks as of the days between, and then mixtures of the two on either side of
     the step. What was measured is kept, and the same command goes on from there. Exit status 0 when one package is
-    named for certain, 1 when less is known, 2 when it could not be measured.
+    named for certain, and 1 else.
     """
     ensure_timeline()
     ends = locks.get_stack(old), locks.get_stack(new)
     if ends[0].date >= ends[1].date:
         raise BenchError(f"{old} is not before {new} in the timeline: name the older one first.")
     description = inside()
-    (cell,) = _cell(description, model, n, backend)
+    cell = _cell(description, model, n, backend)
     wanted = blame.criterion(metric) if metric else None
     progress = errors if as_json else console
     machine, changed = machine_name(), diff(*ends)
@@ -89,13 +89,13 @@ def blame_command(
     raise typer.Exit(0 if found.culprits.certain else 1)
 
 
-def _cell(description: dict, model: str, n: int | None, backend: str) -> list[cells.Cell]:
+def _cell(description: dict, model: str, n: int | None, backend: str) -> cells.Cell:
     every = cells.cells(description, small=n is None, models=[model], backends=[backend])
     chosen = [cell for cell in every if n in (None, cell.n)]
     if not chosen:
         sizes = ", ".join(str(cell.n) for cell in every)
         raise BenchError(f"The model {model} has no size n={n}: choose one of {sizes}.")
-    return chosen
+    return chosen[0]
 
 
 def told(found: blame.Blame) -> list[str]:
