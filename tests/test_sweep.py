@@ -87,6 +87,29 @@ def test_every_cell_gets_its_own_record(interpreter):
     assert (kept.settings.backend, kept.reason) == ("blackjax", "because")
 
 
+THREADS = """
+import json, os, sys
+print(json.dumps({"schema": 2, "kind": "cold", "started": "now", "outcome": "failed",
+                  "settings": {"model": "ppca", "n": 500, "backend": "pymc-c", "seed": 1},
+                  "reason": os.environ["OPENBLAS_NUM_THREADS"]}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("jobs", "callers", "threads"), [(1, None, "8"), (3, None, "2"), (8, None, "1"), (9, None, "1"), (2, "5", "5")]
+)
+def test_trials_side_by_side_share_the_processors_unless_the_caller_says(
+    interpreter, monkeypatch, jobs, callers, threads
+):
+    interpreter(THREADS)
+    monkeypatch.setattr(sweep.os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if callers:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", callers)
+    ((record,),) = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], DESCRIPTION, jobs)
+    assert record.reason == threads
+
+
 def test_what_has_an_outcome_is_not_run_again_unless_lock_or_protocol_changed(interpreter):
     interpreter(ANSWER)
     stack = get_stack("v6.4.0")

@@ -119,15 +119,25 @@ def _no_record(cell: Cell, reason: str) -> dict:
     }
 
 
-def _start(stack: Stack, environment: Path, cell: Cell, machine: str, folder: Path, earlier: list[dict]) -> _Trial:
-    variables = {
+def _variables(stack: Stack, machine: str, jobs: int) -> dict[str, str]:
+    """The environment of a trial. Of the processors, each trial's linear algebra has its share, where the caller says
+    nothing: trials that all take all of them wait for each other, ten times as long in `gp`.
+    """
+    threads = "OPENBLAS_NUM_THREADS"
+    return {
         **process_environment(stack),
+        threads: os.environ.get(threads, str(max(1, (os.cpu_count() or 1) // jobs))),
         "BENCH_TIME_LIMIT": os.environ.get("BENCH_TIME_LIMIT", str(TIME_LIMIT_SECONDS)),
         "BENCH_STACK": stack.tag,
         "BENCH_LOCK_SHA256": stack.sha256,
         "BENCH_MACHINE": machine,
         "BENCH_SUITE_COMMIT": suite_commit() or "",
     }
+
+
+def _start(
+    stack: Stack, environment: Path, variables: Mapping[str, str], cell: Cell, folder: Path, earlier: list[dict]
+) -> _Trial:
     command = [
         python(environment), "-m", "sampling", cell.model, "--n", str(cell.n), "--backend", cell.backend,
         "--seed", str(seed(stack, len(earlier))), "--home", str(folder / "home"),
@@ -180,6 +190,7 @@ def sweep_stack(
             cell = waiting.popleft()
             yield _keep(machine, stack, cell, [_no_record(cell, str(error))], protocol)
         return
+    variables = _variables(stack, machine, jobs)
     with tempfile.TemporaryDirectory(prefix="sweep-") as temporary, _ended(running):
         idle = [Path(temporary) / str(job) for job in range(jobs)]
         for folder in idle:
@@ -192,14 +203,14 @@ def sweep_stack(
                 answered = any(r.outcome in ("ok", "invalid") for r in kept)
                 documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
                 earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]
-                running.append(_start(stack, environment, cell, machine, idle.pop(), earlier))
+                running.append(_start(stack, environment, variables, cell, idle.pop(), earlier))
             time.sleep(0.1)
             for trial in [t for t in running if t.process.poll() is not None]:
                 trials = [*trial.earlier, trial.record()]
                 records = _keep(machine, stack, trial.cell, trials, protocol)
                 running.remove(trial)
                 if to_be_confirmed(records):
-                    running.append(_start(stack, environment, trial.cell, machine, trial.folder, trials))
+                    running.append(_start(stack, environment, variables, trial.cell, trial.folder, trials))
                 else:
                     idle.append(trial.folder)
                     yield records
