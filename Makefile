@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WARM ?= 2
 BUDGET ?= 16
 
-.PHONY: help bench test test-fast lint check site setup clean report \
+.PHONY: help bench test test-fast lint check site setup clean compare compare-build report \
 	nightly-resolve nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
 
 bench: setup ## measure the two newest releases, compare them, publish the site, print a summary
@@ -62,6 +62,15 @@ nightly-alerts: setup ## open, update and close the issues of the alerts
 # Asks whether the site can be deployed, so that a missing setting is a sentence.
 nightly-pages: setup ## ask GitHub whether the site can be deployed
 	$(VENV)/bin/bench nightly pages
+
+# What .github/workflows/compare.yml runs: BENCH_A, BENCH_B, BENCH_MODELS, BENCH_BACKENDS and BENCH_BUDGET say what of.
+# That one release is slower than another is no fault of the pull request that measures it.
+compare: setup ## compare the two newest releases, side by side
+	$(VENV)/bin/bench compare --exit-zero
+
+# What .github/workflows/compare-build.yml runs: commits of the package $PACKAGE, whose clone is beside this one.
+compare-build: setup ## compare the newest commit of a package with its first parent
+	$(VENV)/bin/bench compare --with-a "$$PACKAGE=../clone@HEAD^1" --with-b "$$PACKAGE=../clone@HEAD"
 
 # What .github/workflows/report.yml runs.
 report: setup ## comment on a pull request with what it measured

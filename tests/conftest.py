@@ -17,6 +17,7 @@ from harness.stacks import proposals
 from harness.stacks.locks import load_stacks
 from harness.stacks.releases import Release
 from tests import trials
+from tests.small_index import index, online  # noqa: F401 (fixtures)
 
 # A job that a shell starts in the background ignores Ctrl-C, and so does all that it starts: what tests
 # interrupt would never end.

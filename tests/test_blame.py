@@ -12,7 +12,21 @@ import pytest
 
 from harness.errors import BenchError
 from harness.judging import blame
-from harness.judging.blame import NEW, OLD, UNTOLD, Answer, Mixed, culprits, narrow, side_of_time, step
+from harness.judging.blame import (
+    NEW,
+    OLD,
+    UNTOLD,
+    Answer,
+    Commit,
+    CommitStep,
+    Mixed,
+    commit_step,
+    culprits,
+    narrow,
+    side_of_count,
+    side_of_time,
+    step,
+)
 from harness.measuring import blame as measuring
 from harness.measuring import blame_command
 from harness.measuring.cells import Cell
@@ -205,6 +219,63 @@ def test_packages_that_an_error_names_are_suspected_first():
     assert mixing.by_suspicion(changed, named) == ["blackjax", "jax", "pymc", "abc", "zlib"]
 
 
+# Counts and commits
+
+
+@pytest.mark.parametrize(
+    ("value", "old", "new", "side"),
+    [
+        (51, 51, 60, OLD), (60, 51, 60, NEW), (54, 51, 60, OLD), (57, 51, 60, NEW), (40, 51, 60, OLD),
+        (90, 51, 60, NEW), (57, 60, 51, OLD), (54, 60, 51, NEW), (70, 60, 51, OLD), (10, 60, 51, NEW),
+    ],
+)  # fmt: skip
+def test_a_count_that_came_in_steps_is_on_the_side_of_the_nearer_end(value, old, new, side):
+    assert side_of_count(value, old, new) == side
+
+
+def line(length: int) -> list[Commit]:
+    return [Commit(f"{i:040x}", f"change {i}") for i in range(length)]
+
+
+@pytest.mark.parametrize("length", [2, 3, 8, 100])
+def test_the_commit_is_named_with_few_of_them_measured(length):
+    commits = line(length)
+    for guilty in range(1, length):
+        asked = []
+
+        def ask(commit, guilty=guilty, asked=asked):
+            asked.append(commit)
+            return Answer(NEW if commits.index(commit) >= guilty else OLD)
+
+        assert commit_step(commits, ask) == CommitStep(commits[guilty - 1], commits[guilty], {})
+        assert len(asked) <= 2 + (length - 1).bit_length()
+
+
+def test_beside_commits_that_cannot_be_measured_the_range_is_named_and_no_innocent_one():
+    commits = line(12)
+    broken = {5: "it does not build", 6: "it fails"}
+
+    def ask(commit):
+        i = commits.index(commit)
+        return Answer(UNTOLD, broken[i]) if i in broken else Answer(NEW if i >= 7 else OLD)
+
+    found = commit_step(commits, ask)
+    assert (found.old, found.new) == (commits[4], commits[7])
+    assert found.untold == {commits[5]: "it does not build", commits[6]: "it fails"}
+
+
+@pytest.mark.parametrize("sides", [(NEW, NEW), (OLD, OLD), (OLD, UNTOLD)])
+def test_commits_that_do_not_show_the_difference_are_not_searched(sides):
+    commits, asked = line(9), []
+
+    def ask(commit):
+        asked.append(commit)
+        return Answer(dict(zip((commits[0], commits[-1]), sides, strict=True))[commit], "it fails")
+
+    assert "do not show it" in commit_step(commits, ask)
+    assert len(asked) <= 2
+
+
 # What is said
 
 
@@ -238,3 +309,31 @@ def test_what_is_not_certain_is_not_said_to_be():
     said = "\n".join(blame_command.told(found((("blackjax",),), Answer(NEW), Answer(UNTOLD, "it is neither"))))
     assert "Perhaps blackjax 1.5 → 1.6: it was not shown both ways." in said
     assert "with the old blackjax cannot be told (it is neither)" in said
+
+
+OF_PYTENSOR = CommitStep(line(2)[0], line(2)[1], {})
+
+
+def test_a_commit_is_said_with_its_subject_and_where_to_read_it():
+    blamed = found((("pytensor",),), Answer(NEW), Answer(OLD))
+    said = "\n".join(blame_command.told_of_commits(blamed, OF_PYTENSOR))
+    assert said.startswith("Commit: 0000000000 (change 1)\n")
+    assert f"https://github.com/pymc-devs/pytensor/commit/{1:040x}" in said
+    told = blame_command.document_of_commits(OF_PYTENSOR)["commits"]
+    assert told == {"last_old": f"{0:040x}", "first_new": f"{1:040x}", "untold": []}
+
+
+def test_a_range_of_commits_is_said_with_the_reason_of_each():
+    blamed = found((("pytensor",),), Answer(NEW), Answer(OLD))
+    commits = line(3)
+    of_range = CommitStep(commits[0], commits[2], {commits[1]: "it does not build"})
+    said = "\n".join(blame_command.told_of_commits(blamed, of_range))
+    assert "or one of the 1 between it and 0000000000 (change 0) that cannot be told" in said
+    assert "not told: 0000000000 (change 1): it does not build" in said
+
+
+def test_where_commits_were_not_searched_nothing_is_said_and_why_where_it_failed():
+    blamed = found((("pytensor",),), Answer(NEW), Answer(OLD))
+    assert blame_command.told_of_commits(blamed, None) == []
+    assert blame_command.told_of_commits(blamed, "no tag rel-1") == ["  commits: no tag rel-1"]
+    assert blame_command.document_of_commits(None) == {"commits": None}

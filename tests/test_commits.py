@@ -13,12 +13,8 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-import threading
 import time
-import zipfile
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -26,17 +22,17 @@ from pypi_simple import PyPISimple
 
 from harness.asv_plugins import finding
 from harness.errors import BenchError
-from harness.stacks import commits, environments
-from harness.stacks.commits import CommitStack, move
+from harness.stacks import commits, environments, variants
 from harness.stacks.environments import holds
 from harness.stacks.locks import Stack, get_stack, parse
 from harness.stacks.releases import project_files
+from harness.stacks.variants import COMMIT, PutIn, Variant, move
 from tests.conftest import copy_suite, share_bytecode
+from tests.small_index import BACKEND, PYPROJECT, Index, day, wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 ASV = Path(sysconfig.get_path("scripts")) / "asv"
 CONFIG = ("--config", "asv.commits.conf.json")
-OTHERS = ("nutpie", "numpyro", "blackjax", "arviz")
 BENCHMARK = """\
 import importlib.metadata, os
 
@@ -48,121 +44,6 @@ def track_digits():
 def track_pytensor():
     return float(importlib.metadata.version("pytensor").replace(".", ""))
 """
-# A build backend that needs nothing: it packs pymc/ and what `requires` lists.
-BACKEND = """\
-import pathlib, zipfile
-
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    version = pathlib.Path("version").read_text().strip()
-    info = f"pymc-{version}.dist-info"
-    requires = "".join(f"Requires-Dist: {r}\\n" for r in pathlib.Path("requires").read_text().splitlines())
-    files = {
-        "pymc/__init__.py": "",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: pymc\\nVersion: {version}\\n{requires}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
-    }
-    name = f"pymc-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as archive:
-        for member, content in files.items():
-            archive.writestr(member, content)
-        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\\n" for member in [*files, f"{info}/RECORD"]))
-    return name
-"""
-PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-
-
-def day(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def wheel(folder: Path, name: str, version: str, requires: tuple[str, ...] = (), files: dict | None = None) -> Path:
-    """Make a wheel in a folder."""
-    info = f"{name}-{version}.dist-info"
-    lines = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
-    files = (files or {f"{name}/__init__.py": ""}) | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, content in files.items():
-            archive.writestr(member, content)
-        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
-    return path
-
-
-class Index(ThreadingHTTPServer):
-    """A package index that knows when each file was uploaded."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Pages)
-        self.folder, self.files = folder, {}
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/simple"
-
-    def add(self, uploaded: str, name: str, version: str, *requires: str, files: dict | None = None) -> None:
-        path = wheel(self.folder, name, version, requires, files)
-        self.files.setdefault(name.replace("_", "-"), []).append((path, uploaded))
-
-
-class _Pages(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        _, kind, name, *_ = self.path.split("/")
-        if kind == "simple" and name in self.server.files:
-            files = [
-                {"filename": path.name, "url": f"/files/{path.name}", "hashes": {}, "upload-time": f"{when}T00:00:00Z"}
-                for path, when in self.server.files[name]
-            ]
-            body = json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
-            self._send(200, body, "application/vnd.pypi.simple.v1+json")
-        elif kind == "files":
-            self._send(200, (self.server.folder / name).read_bytes(), "application/octet-stream")
-        else:
-            self._send(404, b"", "text/plain")
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _send(self, status: int, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    """An index whose packages move on: PyTensor at 1 to 4, and a Numba and a JAX with them."""
-    server = Index(tmp_path_factory.mktemp("index"))
-    for name in OTHERS:
-        server.add("2024-01-01", name, "1.0", *(["pymc>=5"] if name == "nutpie" else []))
-        server.add("2024-06-01", name, "1.1")
-    for month in (1, 3, 5, 7):
-        uploaded = f"2024-0{month}-01"
-        server.add(uploaded, "pytensor", f"{(month + 1) // 2}.0", f"numba<{(month + 1) // 2 + 1}")
-        server.add(uploaded, "numba", f"{(month + 1) // 2}.0")
-        server.add(uploaded, "jax", f"{(month + 1) // 2}.0")
-    runner = Path(sysconfig.get_path("purelib")) / "asv_runner"
-    modules = {f"asv_runner/{file.relative_to(runner)}": file.read_text() for file in runner.rglob("*.py")}
-    server.add("2024-01-01", "asv_runner", "0.3.2", files=modules)
-    yield server
-    server.shutdown()
-
-
-@pytest.fixture
-def online(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use that index with an empty cache of uv's."""
-    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    return tmp_path
 
 
 def lock(n: int, uploaded: str) -> str:
@@ -173,11 +54,12 @@ def lock(n: int, uploaded: str) -> str:
     return header + "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
 
 
-def resolved(folder: Path, base: Stack, date: str, *requires: str, version: str = "9.0") -> CommitStack:
+def resolved(folder: Path, base: Stack, date: str, *requires: str, version: str = "9.0") -> Variant:
     """Return the stack of a commit with these requirements."""
+    wheel(variants.folder_of("c" * 40), "pymc", version, requires)
     path = folder / "lock.txt"
-    path.write_text(commits.resolve("c" * 40, day(date), wheel(folder, "pymc", version, requires), base))
-    return commits._read(path)
+    path.write_text(variants.resolve(base, [PutIn("pymc", version, COMMIT, "c" * 40)], day(date)))
+    return variants.read(path)
 
 
 OLD, NEW = parse(lock(1, "2024-01-15")), parse(lock(4, "2024-07-15"))
@@ -217,7 +99,9 @@ def test_nobodys_bound_on_pymc_keeps_a_development_version_out(online):
 
 
 def test_a_commit_that_nothing_of_its_day_satisfies_is_one_sentence(online):
-    with pytest.raises(BenchError, match=r"^Commit cccccccccc has no stack around v1\.0: [^\n]*pytensor[^\n]*$"):
+    with pytest.raises(
+        BenchError, match=r"^pymc 9\.0 \(commit cccccccccc\) cannot be put into v1\.0: [^\n]*pytensor[^\n]*$"
+    ):
         resolved(online, OLD, "2024-02-01", "pytensor>=2")
 
 
@@ -245,7 +129,7 @@ def test_the_same_commit_in_another_stack_is_another_stack():
 def test_a_damaged_lock_is_named_with_the_next_step(tmp_path, damage):
     (tmp_path / "x.txt").write_text(damage)
     with pytest.raises(BenchError, match=r"^\S*x\.txt is damaged: delete it, and it is solved again\.$"):
-        commits._read(tmp_path / "x.txt")
+        variants.read(tmp_path / "x.txt")
 
 
 class Maintainer:
@@ -707,11 +591,11 @@ def real(pymc: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
     suite = Real(tmp_path_factory.mktemp("real"), pymc)
     suite.stack("v6.3.2")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commits, "COMMITS", suite.suite / ".asv" / "warm")
+        patch.setattr(variants, "BUILT", suite.suite / ".asv" / "warm")
         for version in RELEASES:
             commit = suite.git("rev-parse", f"v{version}")
             stack = commits.prepare(commit, get_stack("v6.3.2"), pymc, suite.suite / "none")
-            commits.install(suite.suite / ".asv" / "warm" / "env", stack)
+            environments.install(suite.suite / ".asv" / "warm" / "env", stack)
     shutil.rmtree(suite.suite / ".asv" / "warm")
     return suite
 
@@ -749,7 +633,7 @@ def test_a_record_of_a_commit_says_with_what_it_was_measured(real):
     folder = real.suite / f"results/commits/records/m/{commit[:10]}-v6.3.2"
     (path,) = folder.glob("discrete-100-blackjax.*.json")
     (record,) = json.loads(path.read_text())
-    stack = commits._read(folder / "stack.txt")
+    stack = variants.read(folder / "stack.txt")
     assert record["lock_sha256"] == stack.sha256
     assert record["provenance"]["stack"] == f"{commit[:10]}-v6.3.2"
     packages = {name: version for name, version in record["provenance"]["packages"].items() if name != "asv-runner"}

@@ -223,6 +223,19 @@ def test_tables_of_asv_are_not_read_for_a_comment(tmp_path, results):
     assert name not in said(tmp_path, results | {name: b"["})
 
 
+def test_of_two_stacks_the_verdicts_come_first_by_what_the_records_say(tmp_path):
+    stacks, cells = [get_stack(tag) for tag in ("v6.3.2", "v6.4.0")], [("ppca", 500, "pymc-c")]
+    make.build(tmp_path / "measured", stacks, cells, machine="pull-request")
+    files = {
+        p.relative_to(tmp_path / "measured").as_posix(): p.read_bytes() for p in tmp_path.rglob("records/**/*.json")
+    }
+    text = said(tmp_path, files)
+    verdict, _, medians = text.partition("<details><summary>Medians</summary>")
+    assert "**v6.4.0 beside v6.3.2: " in verdict
+    assert "| verdict |" in verdict
+    assert "**PyMC 6.4.0, ` ppca `, n=500**" in medians
+
+
 def test_an_archive_of_very_many_or_of_repeated_files_is_refused(tmp_path):
     with pytest.raises(BenchError, match="more than 2000 files"):
         report.unpack(zipped({f"{i}.json": b"" for i in range(report.MOST_FILES + 1)}), tmp_path / "x")
@@ -241,7 +254,7 @@ def said(folder: Path, files: dict[str, bytes]) -> str:
     return report.comment(folder / "artifact", folder / "results", 7, HEAD, "o/r")
 
 
-HOSTILE = "@pymc-devs/all <script>alert(1)</script> <!-- make bench --> [x](javascript:1) ``` \n\n# big\n| a | b |"
+HOSTILE = "@pymc-devs/all <script>alert(1)</script> <!-- bench compare --> [x](javascript:1) ``` \n\n# big\n| a | b |"
 
 
 def bare(text: str) -> str:

@@ -49,8 +49,8 @@ def triggers(workflow: dict) -> set[str]:
 
 def test_there_are_the_workflows_that_the_documentation_tells_of():
     operating = (ROOT / "docs/operating.md").read_text()
-    assert {f"`{name}.yml`" for name in WORKFLOWS} <= set(re.findall(r"`\w+\.yml`", operating))
-    assert set(WORKFLOWS) == {"bench", "ci", "measure", "report"}
+    assert {f"`{name}.yml`" for name in WORKFLOWS} <= set(re.findall(r"`[\w-]+\.yml`", operating))
+    assert set(WORKFLOWS) == {"ci", "compare", "compare-build", "measure", "report"}
 
 
 def make_targets() -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_a_checkout_keeps_no_credentials_but_where_it_pushes(workflow, job, step
 
 def test_what_runs_a_pull_requests_code_has_no_secret_and_no_right_to_write():
     for name, workflow in WORKFLOWS.items():
-        if "pull_request" in triggers(workflow):
+        if {"pull_request", "workflow_call"} & triggers(workflow):
             text = (FOLDER / f"{name}.yml").read_text()
             assert "secrets" not in text
             assert "github.token" not in text
@@ -196,9 +196,10 @@ def test_what_is_collected_is_what_was_planned():
 
 def test_a_job_that_may_write_runs_nothing_that_was_measured():
     """Only these targets build, install, import or sample what is measured; what they leave is data."""
-    running = {"make nightly-resolve", "make nightly-measure", "make bench", ".ci/run"}
+    running = {"make nightly-resolve", "make nightly-measure", "make compare", "make compare-build", ".ci/run"}
     found = {(workflow, job) for workflow, job, run in RUNS if run in running}
-    assert found >= {("measure", "resolve"), ("measure", "measure"), ("bench", "bench"), ("ci", "test")}
+    assert found >= {("measure", "resolve"), ("measure", "measure"), ("compare", "compare"), ("ci", "test")}
+    assert ("compare-build", "compare") in found
     assert not found & WRITING.keys()
     for workflow, job, step in STEPS:
         if (workflow, job) in WRITING:
@@ -208,10 +209,42 @@ def test_a_job_that_may_write_runs_nothing_that_was_measured():
 
 
 def test_a_pull_request_is_measured_when_it_is_labelled_and_no_later_commit_of_it():
-    bench = WORKFLOWS["bench"]
-    assert bench[True]["pull_request"] == {"types": ["labeled"]}
-    (checkout,) = (s["with"] for s in bench["jobs"]["bench"]["steps"] if "checkout" in s.get("uses", ""))
+    compare = WORKFLOWS["compare"]
+    assert compare[True]["pull_request"] == {"types": ["labeled"]}
+    (checkout,) = (s["with"] for s in compare["jobs"]["compare"]["steps"] if "checkout" in s.get("uses", ""))
     assert checkout["ref"] == "${{ github.event.pull_request.head.sha }}"
+
+
+def test_by_hand_any_two_stacks_are_compared_by_what_bench_compare_reads_of_the_environment():
+    compare = WORKFLOWS["compare"]
+    assert set(compare[True]["workflow_dispatch"]["inputs"]) == {"a", "b", "models", "backends", "budget"}
+    read = {parameter.envvar for parameter in get_command(cli.app).commands["compare"].params if parameter.envvar}
+    for name in ("compare", "compare-build"):
+        told = {key for key in WORKFLOWS[name]["jobs"]["compare"]["env"] if key.startswith("BENCH_")}
+        assert told == read | {"BENCH_MACHINE"}
+
+
+def test_another_repositorys_pull_request_is_built_by_the_suite_that_it_names_and_given_nothing():
+    (job,) = WORKFLOWS["compare-build"]["jobs"].values()
+    assert set(WORKFLOWS["compare-build"][True]) == {"workflow_call"}
+    assert "secrets" not in WORKFLOWS["compare-build"][True]["workflow_call"]
+    assert job["permissions"] == {"contents": "read"}
+    suite, clone = (s["with"] for s in job["steps"] if "checkout" in s.get("uses", ""))
+    assert (suite["repository"], suite["ref"]) == ("${{ job.workflow_repository }}", "${{ job.workflow_sha }}")
+    # Nothing says which commit: of a pull request, GitHub takes the one that merges it into its base.
+    assert clone == {"path": "clone", "fetch-depth": 0, "persist-credentials": False}
+
+
+def test_the_example_of_the_calling_side_is_a_workflow_that_gives_all_that_is_asked_for():
+    text = (ROOT / "docs/pull-requests.md").read_text()
+    (example,) = (yaml.safe_load(t) for t in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "uses:" in t)
+    (job,) = example["jobs"].values()
+    inputs = WORKFLOWS["compare-build"][True]["workflow_call"]["inputs"]
+    assert {name for name, told in inputs.items() if told.get("required")} <= set(job["with"]) <= set(inputs)
+    assert ".github/workflows/compare-build.yml@" in job["uses"]
+    assert example["permissions"] == {}
+    assert job["permissions"] == {"contents": "read"}
+    assert example[True] == {"pull_request": {"types": ["labeled"]}}
 
 
 def test_no_shell_sees_the_name_of_a_shard(tmp_path):

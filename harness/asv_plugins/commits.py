@@ -19,7 +19,7 @@ from asv.plugins.git import Git
 from harness.asv_plugins.environment import StackEnvironment, one_sentence
 from harness.errors import BenchError
 from harness.measuring.machine import ensure_machine
-from harness.stacks import commits, locks
+from harness.stacks import commits, locks, variants
 
 REPOSITORY = "BENCH_REPOSITORY"
 _CONFIGURATION = "asv.commits.conf.json"
@@ -88,7 +88,7 @@ def _address(url: str) -> str:
 
 def _mirror(url: str) -> Path:
     """Return where the mirror of a repository elsewhere is, or will be."""
-    return commits.COMMITS / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:10]
+    return variants.BUILT / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:10]
 
 
 def _project(conf: Config) -> str:
@@ -132,7 +132,7 @@ class Commit(StackEnvironment):
     def keep(stack: locks.Stack, folder: Path) -> None:
         """Keep the lock, which says what moved, beside the records."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / commits.RECORDED).write_text(stack.text, encoding="utf-8")
+        (folder / variants.RECORDED).write_text(stack.text, encoding="utf-8")
 
     def _prepare(self, conf: Any, repo: Clone, commit_hash: str) -> locks.Stack:
         """Build the commit, and find which packages of the stack have to move for it."""
@@ -142,10 +142,6 @@ class Commit(StackEnvironment):
         # asv shows warnings only while it builds.
         log.warning(f"{commit_hash[:10]} in {self._base.tag}: {', '.join(stack.moved) or 'no package moved'}")
         return stack
-
-    def _install(self, path: Path, stack: locks.Stack) -> None:
-        """Make the environment hold a commit and its stack."""
-        commits.install(path, stack)
 
 
 # asv has read the configuration before it loads this, and asks it for the project everywhere.

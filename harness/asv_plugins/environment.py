@@ -78,10 +78,6 @@ class StackEnvironment(Environment, ABC):
         with one_sentence():
             return self._stack(commit_hash)
 
-    def _install(self, path: Path, stack: Stack) -> None:
-        """Make the environment hold a stack."""
-        environments.install(path, stack)
-
     @classmethod
     def matches(cls, python: str) -> bool:
         """Return whether a stack can be installed for this Python."""
@@ -141,7 +137,7 @@ class StackEnvironment(Environment, ABC):
         start = time.perf_counter()
         stack = self._prepare(conf, repo, commit_hash)
         log.info(f"Installing {stack.tag} into {self.name}")
-        self._install(path, stack)
+        environments.install(path, stack)
         # These files mark the environment as complete, so nothing of the switch may fail or be left to do after them.
         self.save_info_file(self._path)
         self._set_installed_commit_hash(commit_hash)

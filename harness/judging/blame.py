@@ -41,7 +41,18 @@ class Mixed:
         return f"{self.into} the step, with the {its} {', '.join(sorted(self.names))}"
 
 
-Candidate = AsOf | Mixed
+@dataclass(frozen=True)
+class Commit:
+    """The newer of the two stacks, with a commit of the package that made the difference."""
+
+    digits: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.digits[:10]} ({self.subject})"
+
+
+Candidate = AsOf | Mixed | Commit
 
 
 @dataclass(frozen=True)
@@ -141,6 +152,32 @@ def step(moments: Sequence[datetime], ask: Ask) -> Step:
         after=moments[found.new - 1] if found.new <= len(moments) else None,
         untold={moments[i - 1]: reason for i, reason in sorted(found.untold.items())},
     )
+
+
+@dataclass(frozen=True)
+class CommitStep:
+    """Where among commits, in order, a difference came: after `old`, at the latest with `new`. What lies between and
+    could not be told is said with its reason."""
+
+    old: Commit
+    new: Commit
+    untold: dict[Commit, str]
+
+
+def commit_step(line: Sequence[Commit], ask: Ask) -> CommitStep | str:
+    """The step between the first and the last of these commits; a sentence where they do not show it."""
+    for commit, side in ((line[0], OLD), (line[-1], NEW)):
+        answer = ask(commit)
+        if answer.side != side:
+            words = {OLD: "as before", NEW: "as after"}.get(answer.side, answer.reason)
+            return f"its commits do not show it: {commit} is {words}"
+    found = narrow(len(line) - 1, lambda i: ask(line[i]))
+    return CommitStep(line[found.old], line[found.new], {line[i]: why for i, why in sorted(found.untold.items())})
+
+
+def side_of_count(value: float, old: float, new: float) -> str:
+    """On which side a stack is by a count: of the half between those of the ends, where it came in several steps."""
+    return OLD if (value - old) / (new - old) < 0.5 else NEW
 
 
 def most_stacks(moments: int, changed: int) -> int:

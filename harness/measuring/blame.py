@@ -10,24 +10,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from rich.console import Console
 
 from harness.errors import BenchError, MachineError
 from harness.judging import blame, comparison, paired
-from harness.judging.blame import NEW, OLD, UNTOLD, Answer, AsOf, Culprits, Mixed, Step
+from harness.judging.blame import NEW, OLD, UNTOLD, Answer, Candidate, Culprits, Mixed, Step
 from harness.judging.comparison import QUANTITIES, Quantity
 from harness.measuring.cells import Cell
-from harness.measuring.rounds import COLD, WARM, Arm, Rounds
+from harness.measuring.rounds import COLD, WARM, Arm, Rounds, apart
 from harness.measuring.run import follow
-from harness.paths import CACHE
-from harness.results.metrics import COUNTERS, Metric
+from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
 from harness.results.records import Measurement
 from harness.stacks import mixing
-from harness.stacks.environments import compile_bytecode, stack_environment
 from harness.stacks.locks import Stack, diff
+from harness.stacks.variants import Variant
 
 OUTCOME = "outcome"
 LOOKS = (4, 8, 16, 32)
@@ -171,7 +170,7 @@ class Search:
 
     # In between
 
-    def answer(self, candidate: AsOf | Mixed, make: Callable[[], Stack]) -> Answer:
+    def answer(self, candidate: Candidate, make: Callable[[], Stack]) -> Answer:
         """On which side a stack is, which is made when it is asked for; the same packages are measured once."""
         try:
             stack = make()
@@ -179,13 +178,13 @@ class Search:
             raise
         except BenchError as error:
             return self._said(candidate, Answer(UNTOLD, _shortened(str(error))))
-        key = repr(sorted(stack.packages.items()))
+        key = _content(stack)
         if key not in self._asked:
-            same = {repr(sorted(end.packages.items())): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
+            same = {_content(end): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
             self._asked[key] = Answer(same[key], "") if key in same else self._measure(stack)
         return self._said(candidate, self._asked[key])
 
-    def _said(self, candidate: AsOf | Mixed, answer: Answer) -> Answer:
+    def _said(self, candidate: Candidate, answer: Answer) -> Answer:
         words = {OLD: "as before", NEW: "as after", UNTOLD: "cannot be told"}[answer.side]
         because = answer.seen or answer.reason
         self._console.print(f"  {candidate}: {words}{f' ({because})' if because else ''}", highlight=False)
@@ -200,11 +199,17 @@ class Search:
             raise
         except BenchError as error:
             return Answer(UNTOLD, _shortened(str(error)))
-        if seen.kind == self._old.kind:
-            return Answer(OLD, seen=str(seen))
-        if seen.kind == self._new.kind:
-            return Answer(NEW, seen=str(seen))
-        return Answer(UNTOLD, f"it is neither: {seen}")
+        return self._side_of(seen)
+
+    def _side_of(self, seen: Seen) -> Answer:
+        counter, kinds = self.criterion.counter, {self._old.kind: OLD, self._new.kind: NEW}
+        if seen.kind in kinds:
+            return Answer(kinds[seen.kind], seen=str(seen))
+        if counter is None or seen.value is None:
+            return Answer(UNTOLD, f"it is neither: {seen}")
+        # Of a seed, gradients are the same or they are not: by how much says nothing.
+        side = NEW if counter is GRADIENT_COUNT else blame.side_of_count(seen.value, self._old.value, self._new.value)
+        return Answer(side, seen=str(seen))
 
     def _measure_time(self, stack: Stack) -> Answer:
         told = "not measured"
@@ -223,12 +228,10 @@ class Search:
     # Measuring
 
     def _arm(self, stack: Stack) -> Arm:
-        environment = stack_environment(stack)
-        compile_bytecode(environment, stack)
+        arm = apart(stack)
         self.measured[stack.sha256] = stack
         # Two mixtures of one day have one tag.
-        name = stack.tag if stack in self.ends else f"{stack.tag}-{stack.sha256[:6]}"
-        return Arm(name, stack, environment, CACHE / "blame" / stack.sha256[:16])
+        return arm if stack in self.ends else replace(arm, name=f"{stack.tag}-{stack.sha256[:6]}")
 
     def _seen_of(self, stack: Stack, asked: Criterion) -> Seen:
         arm = self._arm(stack)
@@ -298,6 +301,11 @@ def find(search: Search, wanted: Criterion | None, console: Console) -> Blame:
         chosen, search.cell, (old, new), seen, step, sides, culprits, len(search.measured), untold,
         {"both ends": search.effect} if chosen.quantity else {},
     )  # fmt: skip
+
+
+def _content(stack: Stack) -> str:
+    """What is the same in two stacks that need not both be measured."""
+    return stack.sha256 if isinstance(stack, Variant) else repr(sorted(stack.packages.items()))
 
 
 def _named(seen: Sequence[str]) -> list[str]:

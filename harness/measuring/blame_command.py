@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from harness.errors import BenchError
-from harness.judging.blame import NEW, OLD, UNTOLD, most_stacks
-from harness.measuring import blame, cells, run
+from harness.judging.blame import NEW, OLD, UNTOLD, CommitStep, most_stacks
+from harness.measuring import blame, blame_commits, cells, run
 from harness.output import console, counted, errors, minutes
 from harness.results.machines import machine_name
 from harness.stacks import locks
@@ -48,8 +48,8 @@ def blame_command(
     """Find the package, or the packages together, whose new version made the difference between two stacks.
 
     Both ends are measured first. Then stacks as of the days between, and then mixtures of the two on either side of
-    the step. What was measured is kept, and the same command goes on from there. Exit status 0 when one package is
-    named for certain, and 1 else.
+    the step; of PyMC or PyTensor its commits, where BENCH_REPOSITORY names a clone of it. What was measured is kept,
+    and the same command goes on from there. Exit status 0 when one package is named for certain, and 1 else.
     """
     ensure_timeline()
     ends = locks.get_stack(old), locks.get_stack(new)
@@ -77,15 +77,16 @@ def blame_command(
     search = blame.Search(progress, ends, cell, machine, description)
     try:
         found = blame.find(search, wanted, progress)
+        commits = blame_commits.find(search, found, progress)
     except KeyboardInterrupt:
         print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
     if as_json:
-        print(json.dumps(document(found), indent=1))
+        print(json.dumps(document(found) | document_of_commits(commits), indent=1))
     else:
-        for line in told(found):
+        for line in [*told(found), *told_of_commits(found, commits)]:
             console.print(line, highlight=False)
-        console.print(f"\n{counted(found.measured, 'stack')} measured in {minutes(time.monotonic() - began)}.")
+        console.print(f"\n{counted(len(search.measured), 'stack')} measured in {minutes(time.monotonic() - began)}.")
     raise typer.Exit(0 if found.culprits.certain else 1)
 
 
@@ -120,6 +121,31 @@ def told(found: blame.Blame) -> list[str]:
     lines += [f"  {name}: {link}" for name in found.culprits.names if (link := _link(name, before, after))]
     lines += [f"  not told: {reason}" for reason in found.untold]
     return lines
+
+
+def told_of_commits(found: blame.Blame, step: CommitStep | str | None) -> list[str]:
+    """Which commit it was, or which are left."""
+    if step is None:
+        return []
+    (name,) = found.culprits.names
+    if isinstance(step, str):
+        return [f"  commits: {step}"]
+    repository = f"https://github.com/{_PROJECTS[name][0]}"
+    if not step.untold:
+        return [f"Commit: {step.new}", f"  {repository}/commit/{step.new.digits}"]
+    return [
+        f"Commit: {step.new}, or one of the {len(step.untold)} between it and {step.old} that cannot be told.",
+        f"  {repository}/compare/{step.old.digits[:10]}...{step.new.digits[:10]}",
+        *(f"  not told: {commit}: {reason}" for commit, reason in step.untold.items()),
+    ]
+
+
+def document_of_commits(step: CommitStep | str | None) -> dict:
+    """The same as data."""
+    if not isinstance(step, CommitStep):
+        return {"commits": step}
+    told = {"last_old": step.old.digits, "first_new": step.new.digits}
+    return {"commits": told | {"untold": [{"commit": c.digits, "reason": why} for c, why in step.untold.items()]}}
 
 
 def _because(answer) -> str:

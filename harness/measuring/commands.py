@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness import paths
@@ -20,22 +17,15 @@ from harness.errors import BenchError, NotMeasuredError
 from harness.judging import calibration, verdicts
 from harness.judging.comparison import Compared
 from harness.judging.summary import summarise
-from harness.measuring import calibrate, cells, compare, run, sweep
-from harness.measuring.rounds import arm, of_each_kind
-from harness.output import console, counted, errors, job_page, minutes
+from harness.measuring import calibrate, cells, run, sweep
+from harness.measuring.rounds import of_each_kind
+from harness.output import console, counted, minutes
 from harness.paths import ROOT
 from harness.results import compatibility
 from harness.results.machines import machine_name
 from harness.stacks import environments, locks
 from harness.stacks.timeline import ensure_timeline
 from harness.suite import inside, suite_commit
-
-
-class Kind(StrEnum):
-    """Of trials: with empty compile caches, or with those that a cold one left."""
-
-    COLD = "cold"
-    WARM = "warm"
 
 
 def run_command(
@@ -121,98 +111,6 @@ def run_command(
     if not published:
         raise BenchError("asv could not publish the site: what it said is above; the results are kept.")
     console.print("To browse the site: `.venv/bin/asv preview`, then open the address that it prints.")
-
-
-def compare_command(
-    old: Annotated[str, typer.Argument(help="A release such as v6.3.2.")],
-    new: Annotated[str, typer.Argument(help="The release that is judged against it.")],
-    model: Annotated[
-        list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
-    ] = None,
-    backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
-    all_sizes: Annotated[
-        bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
-    ] = False,
-    rounds: Annotated[int, typer.Option(min=2, help="Rounds of each kind, at most.")] = 32,
-    budget: Annotated[float | None, typer.Option(min=0, help="Minutes, at most; no limit if none.")] = None,
-    only: Annotated[
-        Kind | None, typer.Option(help="Rounds of this kind only; a cold one that fills the caches there is always.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and all else to stderr.")] = False,
-    as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print it as Markdown, and all else to stderr.")
-    ] = False,
-) -> None:
-    """Measure two releases side by side until it is clear what is slower, faster or the same.
-
-    Exit status 0: nothing is slower or needs more; 1: something does, or is newly broken; 2: it could not be measured.
-    """
-    progress = errors if as_json or as_markdown else console
-    try:
-        calibrated = calibration.of_machine(paths.RESULTS / "calibration", machine_name())
-        compared = _compare(progress, old, new, model, backend, all_sizes, rounds, budget, only)
-    except BenchError as error:
-        raise NotMeasuredError(str(error)) from error
-    except OSError as error:
-        raise NotMeasuredError(f"{error.filename or 'A file'} cannot be used: {error.strerror}.") from error
-    except KeyboardInterrupt:
-        print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    if as_json:
-        print(json.dumps(verdicts.document(compared, old, new), indent=1))
-    elif as_markdown:
-        print(verdicts.markdown(compared, old, new, calibrated))
-    else:
-        verdicts.show(console, compared, old, new, calibrated)
-        console.print(verdicts.headline(compared, old, new))
-    job_page(verdicts.markdown(compared, old, new, calibrated))
-    raise typer.Exit(compared.worse)
-
-
-def _compare(
-    progress: Console, old: str, new: str, models: list[str] | None, backends: list[str] | None, all_sizes: bool,
-    most: int, budget: float | None, only: Kind | None,
-) -> Compared:  # fmt: skip
-    """Run rounds until all is decided or the limits are reached, let asv have them, and return what they say."""
-    ensure_timeline()
-    stacks = locks.get_stack(old), locks.get_stack(new)
-    if stacks[0] == stacks[1]:
-        raise BenchError(f"{old} is one stack, not two: `bench calibrate {old}` measures it beside a copy of itself.")
-    machine, description = machine_name(), inside()
-    wanted = cells.cells(description, small=not all_sizes, models=models or cells.MODELS, backends=backends)
-    began = time.monotonic()
-    comparing = compare.Comparing(
-        tuple(map(arm, stacks)), machine, description, wanted,
-        tuple(run.archived(machine, stack, description) for stack in stacks),
-        compare.KINDS if only is None else (only.value,),
-    )  # fmt: skip
-    looks = compare.looks(most)
-    least, longest = (run.estimate_seconds(machine, comparing.left(look), 2) for look in (looks[0], most))
-    limit = f", and is ended after {budget:g} min" if budget is not None else ""
-    progress.print(
-        f"{old} and {new} × {counted(len(wanted), 'parameter set')} on {machine}: this will take {minutes(least)} if "
-        f"{looks[0]} rounds decide all, {minutes(longest)} at most{limit}. Ctrl-C loses at most the trial in flight; "
-        "the same command goes on from there.\n"
-    )
-    deadline = None if budget is None else began + 60 * budget
-    for look in looks:
-        if not comparing.run(progress, look, deadline):
-            break
-    elapsed = time.monotonic() - began
-    compared = comparing.compared()
-    if not compared.pairs and not compared.differences:
-        raise BenchError(f"No parameter set was measured in both: {compared.why_nothing or 'the time was up'}.")
-    run.let_asv_read(progress, stacks, wanted, description)
-    if compared.pairs and not compared.comparisons and not compared.differences:
-        raise BenchError(
-            f"Nothing can be said: the machine changed speed in all {counted(compared.dropped, 'round')}. They are "
-            "kept; let nothing else run here, and run the same command again."
-        )
-    share = f", {100 * comparing.inside_trials / elapsed:.0f} % of it inside trials" if elapsed > 1 else ""
-    progress.print(f"\nMeasured for {minutes(elapsed)}{share}.")
-    for sentence in compare.what_more_would_show(compared, most):
-        progress.print(sentence)
-    return compared
 
 
 def calibrate_command(

@@ -22,7 +22,7 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.measuring.cells import Cell
 from harness.measuring.unfinished import scratch, trials
-from harness.paths import ROOT
+from harness.paths import CACHE, ROOT
 from harness.results.records import Measurement, Record, read_trial, to_be_confirmed
 from harness.stacks.environments import compile_bytecode, process_environment, python, stack_environment
 from harness.stacks.locks import Stack
@@ -58,6 +58,16 @@ def arm(stack: Stack) -> Arm:
     environment = stack_environment(stack)
     compile_bytecode(environment, stack)
     return Arm(stack.tag, stack, environment, scratch(stack.tag))
+
+
+def apart(stack: Stack) -> Arm:
+    """A stack, installed beside others, whose records are nobody's results: of the same packages, the same ones.
+
+    Raises as `stack_environment`.
+    """
+    environment = stack_environment(stack)
+    compile_bytecode(environment, stack)
+    return Arm(stack.tag, stack, environment, CACHE / "apart" / stack.sha256[:16])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tells on a pull request what its `make bench` has measured: trusted code, on what untrusted code has left behind.
+"""Tells on a pull request what its `make compare` has measured: trusted code, on what untrusted code has left behind.
 
 The workflow that runs a pull request's code has no rights. This one has, runs the default branch's code, and takes the
 artifact for what it is: bytes from anybody. Which pull request it is about is asked of GitHub, by the commit that was
@@ -14,25 +14,26 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.judging import summary
+from harness.judging import summary, verdicts
+from harness.judging.comparison import Compared
 from harness.nightly.github import Api
 from harness.results.collecting import Shard, Task, collect
-from harness.results.records import read_measurements
-from harness.stacks.locks import load_stacks
+from harness.results.records import Measurement, read_measurements
+from harness.stacks.locks import Stack, load_stacks
 from harness.suite import inside
 
-ARTIFACT = "bench-results"
+ARTIFACT = "compare-results"
 LABEL = "run-benchmarks"
 MACHINE = "pull-request"
 MOST_ZIPPED = 20_000_000
 MOST_UNZIPPED = 100_000_000
 MOST_FILES = 2_000
 LONGEST_COMMENT = 60_000
-_MARK = "<!-- make bench -->"
+_MARK = "<!-- bench compare -->"
 
 
 def report(event: Path, api: Api) -> str:
@@ -145,15 +146,26 @@ def comment(folder: Path, results: Path, run_id: int, head: str, repository: str
         found, unreadable = read_measurements(results / "records", tagged.parent.name, tagged.name)
         measurements += found
         damaged += unreadable
-    tables = summary.markdown(measurements, description["backends"], damaged[:20]) or "Nothing valid was measured."
     log = f"https://github.com/{repository}/actions/runs/{run_id}"
     text = (
-        f"`make bench` at {head[:12]} ([log]({log})). One machine, one cold and one warm trial, measured by this pull "
-        f"request's own code: read it as a hint.\n\n{tables}"
+        f"`bench compare` at {head[:12]} ([log]({log})), on a hosted runner, by this pull request's own code.\n\n"
+        f"{_tables(measurements, stacks, description['backends'], damaged[:20])}"
     )
     if len(text) > LONGEST_COMMENT:
         text = text[:LONGEST_COMMENT].rpartition("\n")[0] + "\n\n… and more, which the log has."
     return f"{text}\n\n{_MARK}\n"
+
+
+def _tables(
+    measurements: Sequence[Measurement], stacks: Mapping[str, Stack], backends: Sequence[str], damaged: Sequence[str]
+) -> str:
+    """The verdicts of the two stacks that were measured, then the medians; the latter alone where there are not two."""
+    medians = summary.markdown(measurements, backends, damaged) or "Nothing valid was measured."
+    tags = sorted({m.tag for m in measurements}, key=lambda tag: stacks[tag].date)
+    if len(tags) != 2:
+        return medians
+    compared = Compared(*([m for m in measurements if m.tag == tag] for tag in tags))
+    return f"{verdicts.markdown(compared, *tags)}\n\n<details><summary>Medians</summary>\n\n{medians}\n\n</details>"
 
 
 def _write(api: Api, number: int, text: str) -> None:

@@ -85,7 +85,7 @@ def create(path: Path) -> None:
         _remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     run_uv(
         ["venv", "--quiet", "--no-project", "--python", str(base_python()), str(path)],
         doing=f"The environment {path.name} cannot be created",
@@ -126,20 +126,15 @@ def sync(path: Path, lock: str | Path, *extra: Path, label: str | None = None) -
             run_uv(arguments, doing)
 
 
-def install(path: Path, stack: Stack, *extra: Path) -> None:
-    """Make `path` a complete environment of `stack`, or leave nothing there that passes for one.
-
-    Args:
-        path: where.
-        stack: its pins are installed, and what asv needs.
-        extra: requirement files of what the lock names but no index has.
+def install(path: Path, stack: Stack) -> None:
+    """Make `path` a complete environment of `stack` and of what asv needs, or leave nothing there that passes for one.
 
     Raises:
         BenchError: as `create` and `sync`.
     """
     was_this_one = _noted(path)[:1] == [digest(stack)]
     create(path)
-    sync(path, stack.text, ASV_REQUIREMENTS, *extra, label=stack.tag)
+    sync(path, stack.text + stack.from_files, ASV_REQUIREMENTS, label=stack.tag)
     if was_this_one:
         # So that the next run checks it as well, if this one finds that it is damaged.
         (path / MARKER).write_text(f"{digest(stack)} unchecked\n")
@@ -158,7 +153,7 @@ def _mark(path: Path, stack: Stack) -> None:
     try:
         (path / MARKER).write_text(f"{digest(stack)} {_inventory(path / 'lib')}\n")
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def accelerator() -> str:
@@ -241,7 +236,7 @@ def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] =
 
     Raises BenchError as `install`.
     """
-    path = CACHE / "stacks" / f"{stack.tag:-<15}-{copy or digest(stack)[:8]}"
+    path = CACHE / "stacks" / f"{stack.tag[:15]:-<15}-{copy or digest(stack)[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
@@ -252,7 +247,7 @@ def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] =
                     (path / f"lib/python{PYTHON}/site-packages" / name).write_text(text)
                 _mark(path, stack)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return path
 
 
@@ -292,7 +287,7 @@ def compile_bytecode(path: Path, stack: Stack) -> None:
             place_bytecode(path, stack, kept)
             marker.write_text(state())
     except OSError as error:
-        raise _cannot_write(marker, error) from error
+        raise cannot_write(marker, error) from error
 
 
 def place_bytecode(path: Path, stack: Stack, prefix: Path) -> None:
@@ -316,7 +311,7 @@ def place_bytecode(path: Path, stack: Stack, prefix: Path) -> None:
             )  # fmt: skip
         prefix.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(store, error) from error
+        raise cannot_write(store, error) from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise MachineError(
@@ -389,7 +384,7 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _cannot_write(path: Path, error: OSError) -> MachineError:
+def cannot_write(path: Path, error: OSError) -> MachineError:
     """Return the error of a path that cannot be written, or of the one that the error names."""
     path = Path(error.filename or path)
     blocking = next((p for p in (path, *path.parents) if p.is_file()), None)

@@ -64,6 +64,16 @@ class Stack:
         return "+" in self.tag
 
     @property
+    def title(self) -> str:
+        """Return what a reader calls it."""
+        return self.tag
+
+    @property
+    def from_files(self) -> str:
+        """Return requirements for what is in it and on no index: nothing."""
+        return ""
+
+    @property
     def resolved_as_of(self) -> datetime:
         """Return the moment after which nothing in it was uploaded (UTC)."""
         return self.date if self.is_snapshot else self.date + WAIT
