@@ -78,9 +78,14 @@ class Seen:
     reason: str | None = None
 
     def __str__(self) -> str:
-        if isinstance(self.value, float):
+        if self.is_count:
             return f"{self.value:,.0f}"
         return f"{self.value}: {self.reason}" if self.reason else str(self.value)
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it is a number, and not what became of a trial that has none."""
+        return isinstance(self.value, float)
 
     @property
     def kind(self) -> object:
@@ -138,7 +143,7 @@ class Search:
         counters = [c for c in criteria().values() if c.counter and wanted in (None, c)]
         for each in counters:
             self._old, self._new = (self._seen_of(stack, each) for stack in self.ends)
-            if None not in (self._old.value, self._new.value) and self._old.value != self._new.value:
+            if self._old.is_count and self._new.is_count and self._old.value != self._new.value:
                 return self._chosen(each)
             if wanted:
                 raise BenchError(
@@ -205,7 +210,7 @@ class Search:
         counter, kinds = self.criterion.counter, {self._old.kind: OLD, self._new.kind: NEW}
         if seen.kind in kinds:
             return Answer(kinds[seen.kind], seen=str(seen))
-        if counter is None or seen.value is None:
+        if counter is None or not seen.is_count:
             return Answer(UNTOLD, f"it is neither: {seen}")
         # Of a seed, gradients are the same or they are not: by how much says nothing.
         side = NEW if counter is GRADIENT_COUNT else blame.side_of_count(seen.value, self._old.value, self._new.value)
@@ -245,7 +250,7 @@ class Search:
         if asked.counter is None:
             return Seen(measurement.outcome, measurement.reason)
         values = asked.counter.samples(measurement)
-        return Seen(float(values[0]) if values else None)
+        return Seen(float(values[0])) if values else Seen(measurement.outcome, measurement.reason)
 
     def _estimate(self, stack: Stack, look: int) -> tuple[paired.Estimate | None, Sequence[tuple[float, float]]]:
         """The time of a stack over that of the older end, by as many rounds; None where they say nothing."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from harness.errors import BenchError
+from harness.errors import BenchError, MachineError, NotMeasuredError
 from harness.judging.blame import NEW, OLD, UNTOLD, CommitStep, most_stacks
 from harness.measuring import blame, blame_commits, cells, run
 from harness.output import console, counted, errors, minutes
+from harness.paths import ROOT
 from harness.results.machines import machine_name
 from harness.stacks import locks
 from harness.stacks.locks import Stack, diff
@@ -30,6 +33,8 @@ _PROJECTS = {
     "arviz": ("arviz-devs/arviz", "v"),
 }
 """Where the changes of a package are to be read, and how its versions are tagged."""
+_DISK_OF_A_STACK = 600e6
+"""An environment, its byte code and its caches, in bytes."""
 _INTO = {NEW: "makes the difference", OLD: "does not make it", UNTOLD: "cannot be told"}
 _OUT_OF = {OLD: "takes it back", NEW: "does not take it back", UNTOLD: "cannot be told"}
 
@@ -49,35 +54,21 @@ def blame_command(
 
     Both ends are measured first. Then stacks as of the days between, and then mixtures of the two on either side of
     the step; of PyMC or PyTensor its commits, where BENCH_REPOSITORY names a clone of it. What was measured is kept,
-    and the same command goes on from there. Exit status 0 when one package is named for certain, and 1 else.
+    and the same command goes on from there.
+
+    Exit status 0 when one package is named for certain, 1 when none is, 2 when it could not be measured.
     """
-    ensure_timeline()
-    ends = locks.get_stack(old), locks.get_stack(new)
-    if ends[0].date >= ends[1].date:
-        raise BenchError(f"{old} is not before {new} in the timeline: name the older one first.")
-    description = inside()
-    cell = _cell(description, model, n, backend)
-    wanted = blame.criterion(metric) if metric else None
     progress = errors if as_json else console
-    machine, changed = machine_name(), diff(*ends)
-    many = len(changed.changed) + len(changed.added) + len(changed.removed)
-    days = (ends[1].resolved_as_of - ends[0].resolved_as_of).days
-    most = most_stacks(min(days, 3 * many), many)
-    rounds = {cell: (wanted or blame.criteria()[blame.OUTCOME]).rounds}
-    if wanted and wanted.quantity:
-        rounds = {cell: {"cold": 1, "warm": 2 * blame.LOOKS[1]}}
-    seconds = run.estimate_seconds(machine, rounds, most)
-    progress.print(
-        f"{old} and {new} differ in {counted(many, 'package')}. Finding which of them it was will take "
-        f"{counted(most, 'stack')} at most, {minutes(seconds)}. Ctrl-C loses at most the trial in flight; the same "
-        "command goes on from there.\n",
-        highlight=False,
-    )
+    try:
+        search, wanted = _search(progress, old, new, model, n, backend, metric)
+    except BenchError as error:
+        raise NotMeasuredError(str(error)) from error
     began = time.monotonic()
-    search = blame.Search(progress, ends, cell, machine, description)
     try:
         found = blame.find(search, wanted, progress)
         commits = blame_commits.find(search, found, progress)
+    except MachineError as error:
+        raise NotMeasuredError(str(error)) from error
     except KeyboardInterrupt:
         print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -88,6 +79,37 @@ def blame_command(
             console.print(line, highlight=False)
         console.print(f"\n{counted(len(search.measured), 'stack')} measured in {minutes(time.monotonic() - began)}.")
     raise typer.Exit(0 if found.culprits.certain else 1)
+
+
+def _search(
+    progress: Console, old: str, new: str, model: str, n: int | None, backend: str, metric: str | None
+) -> tuple[blame.Search, blame.Criterion | None]:
+    """What was asked for, and what it will cost."""
+    ensure_timeline()
+    ends = locks.get_stack(old), locks.get_stack(new)
+    if ends[0].date >= ends[1].date:
+        raise BenchError(f"{old} is not before {new} in the timeline: name the older one first.")
+    description = inside()
+    cell = _cell(description, model, n, backend)
+    wanted = blame.criterion(metric) if metric else None
+    machine, changed = machine_name(), diff(*ends)
+    many = len(changed.changed) + len(changed.added) + len(changed.removed)
+    days = (ends[1].resolved_as_of - ends[0].resolved_as_of).days
+    most = most_stacks(min(days, 3 * many), many)
+    rounds = {cell: (wanted or blame.criteria()[blame.OUTCOME]).rounds}
+    if wanted and wanted.quantity:
+        rounds = {cell: {"cold": 1, "warm": 2 * blame.LOOKS[1]}}
+    seconds, disk = run.estimate_seconds(machine, rounds, most), most * _DISK_OF_A_STACK
+    progress.print(
+        f"{old} and {new} differ in {counted(many, 'package')}. Finding which of them it was will take "
+        f"{counted(most, 'stack')} at most, {minutes(seconds)} and {disk / 1e9:.0f} GB of disk. Ctrl-C loses at most "
+        "the trial in flight; the same command goes on from there.\n",
+        highlight=False,
+    )
+    free = shutil.disk_usage(ROOT).free
+    if free < disk:
+        raise BenchError(f"The disk has {free / 1e9:.0f} GB left: free some space, {disk / 1e9:.0f} GB in all.")
+    return blame.Search(progress, ends, cell, machine, description), wanted
 
 
 def _cell(description: dict, model: str, n: int | None, backend: str) -> cells.Cell:

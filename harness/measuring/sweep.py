@@ -29,8 +29,6 @@ from harness.stacks.environments import process_environment, python, stack_envir
 from harness.stacks.locks import Stack, of_releases
 from harness.suite import suite_commit
 
-# Nothing that samples at all takes a fraction of this; a worker that hangs holds one of the jobs for as long.
-TIME_LIMIT_SECONDS = 300
 _TYPICAL_TRIAL_SECONDS = 18.0
 
 
@@ -127,7 +125,6 @@ def _variables(stack: Stack, machine: str, jobs: int) -> dict[str, str]:
     return {
         **process_environment(stack),
         threads: os.environ.get(threads, str(max(1, (os.cpu_count() or 1) // jobs))),
-        "BENCH_TIME_LIMIT": os.environ.get("BENCH_TIME_LIMIT", str(TIME_LIMIT_SECONDS)),
         "BENCH_STACK": stack.tag,
         "BENCH_LOCK_SHA256": stack.sha256,
         "BENCH_MACHINE": machine,
