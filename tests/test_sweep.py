@@ -18,6 +18,7 @@ from harness.errors import BenchError, MachineError
 from harness.measuring import cells, sweep
 from harness.measuring.cells import Cell
 from harness.results import compatibility
+from harness.results.blames import Blames, read_all
 from harness.results.records import read_records
 from harness.stacks.locks import get_stack, load_stacks, with_previous
 from harness.suite import inside
@@ -367,7 +368,7 @@ def test_the_page_shows_outcomes_reasons_once_and_what_the_release_picks():
     keep("v6.10.0", outcome(OTHER, outcome="invalid", reason="<script> | pipe"))
     document = compatibility.table(paths.RESULTS / "sweep")
     assert list(document["releases"]) == ["v5.9.0", "v5.9.1", "v6.4.0", "v6.10.0"]
-    page = compatibility.page(document, ["default", "pymc-c", "blackjax"])
+    page = compatibility.page(document, ["default", "pymc-c", "blackjax"], Blames())
     assert "| v6.4.0 | nutpie | Numba | Numba |" in page
     assert "| v6.4.0 | ok |   | **failed** (2) |" in page
     assert "| v5.9.0 |   | – | **failed** (2) |" in page
@@ -383,7 +384,7 @@ def test_a_reason_within_a_reason_is_one_note_for_all_versions():
     lost = "a process died; it had warned (ConnectionResetError: reset (pymc {}, jax 0.8))"
     keep("v5.26.0", outcome(CELL, outcome="failed", reason=lost.format("5.26.0")))
     keep("v5.27.0", outcome(CELL, outcome="failed", reason=lost.format("5.27.0")))
-    page = compatibility.page(compatibility.table(paths.RESULTS / "sweep"), ["pymc-c"])
+    page = compatibility.page(compatibility.table(paths.RESULTS / "sweep"), ["pymc-c"], Blames())
     assert "1. a process died; it had warned (ConnectionResetError: reset)<br>with pymc 5.27.0, jax 0.8<br>" in page
     assert "\n2. " not in page
 
@@ -434,4 +435,7 @@ def test_every_cell_of_the_committed_table_has_an_outcome():
 
 def test_the_committed_page_is_rendered_from_the_committed_table():
     table, document = (paths.ROOT / p for p in ("results/compatibility.json", "docs/compatibility.md"))
-    assert compatibility.page(compatibility.read(table), inside()["backends"]) == document.read_text()
+    answers, damaged = read_all(paths.ROOT / "results")
+    assert damaged == []
+    page = compatibility.page(compatibility.read(table), inside()["backends"], Blames(answers))
+    assert page == document.read_text()

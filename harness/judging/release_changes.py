@@ -6,10 +6,11 @@ What is a change of a number is decided in `changes`. It must not know how any o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from harness.judging import changes
+from harness.results.blames import Blamed, Blames
 from harness.results.store import MachineResults
 from harness.stacks import locks
 
@@ -24,6 +25,12 @@ class ReleaseChange:
     packages: locks.Difference
     step: changes.Step | None
     turns: Sequence[changes.Turn]
+    blames: Blames = field(default_factory=Blames)
+
+    def blamed(self, turns: Sequence[changes.Turn]) -> Blamed | None:
+        """What made these turn, which have one reason."""
+        keys = [(t.model, t.n, t.backend) for t in turns]
+        return self.blames.of_outcome(self.old, self.new, keys, turns[0].reason)
 
     @property
     def broken(self) -> list[changes.Turn]:
@@ -90,6 +97,7 @@ def release_changes(content: MachineResults) -> list[ReleaseChange]:
                 locks.diff(by_tag[old], by_tag[new]),
                 step,
                 tuple(seen[key] for key in sorted(seen)),
+                content.blames,
             )
         )
     order = {stack.tag: i for i, stack in enumerate(content.stacks)}

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from harness.judging.blame import NEW, OLD, UNTOLD, CommitStep, most_stacks
 from harness.measuring import blame, blame_commits, cells, run
 from harness.output import console, counted, errors, minutes
 from harness.paths import ROOT
+from harness.results import blames
 from harness.results.machines import machine_name
 from harness.stacks import locks
 from harness.stacks.locks import Stack, diff
@@ -72,12 +74,18 @@ def blame_command(
     except KeyboardInterrupt:
         print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
+    answer = document(found) | document_of_commits(commits)
+    kept = blames.keep(answer)
     if as_json:
-        print(json.dumps(document(found) | document_of_commits(commits), indent=1))
+        print(json.dumps(answer, indent=1))
     else:
         for line in [*told(found), *told_of_commits(found, commits)]:
             console.print(line, highlight=False)
-        console.print(f"\n{counted(len(search.measured), 'stack')} measured in {minutes(time.monotonic() - began)}.")
+        console.print(
+            f"\n{counted(len(search.measured), 'stack')} measured in {minutes(time.monotonic() - began)}. The "
+            f"answer is in {kept.relative_to(ROOT)}, and from there on the site.",
+            highlight=False,
+        )
     raise typer.Exit(0 if found.culprits.certain else 1)
 
 
@@ -195,6 +203,7 @@ def document(found: blame.Blame) -> dict:
     """What was found, as data."""
     before, after = found.sides
     return {
+        "schema": 1, "machine": machine_name(), "made": locks.stamp(datetime.now(UTC)),
         "model": found.cell.model, "n": found.cell.n, "backend": found.cell.backend,
         "metric": found.criterion.name,
         "ends": [{"stack": stack.tag, "seen": seen} for stack, seen in zip(found.ends, found.seen, strict=True)],

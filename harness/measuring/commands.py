@@ -21,7 +21,7 @@ from harness.measuring import calibrate, cells, run, sweep
 from harness.measuring.rounds import of_each_kind
 from harness.output import console, counted, minutes
 from harness.paths import ROOT
-from harness.results import compatibility
+from harness.results import blames, compatibility
 from harness.results.machines import machine_name
 from harness.stacks import environments, locks
 from harness.stacks.timeline import ensure_timeline
@@ -210,7 +210,8 @@ def sweep_command(
     finally:
         # What was damaged and is not made anew, because this was interrupted, is named by the next sweep.
         with suppress(BenchError):
-            compatibility.write(compatibility.table(paths.RESULTS / "sweep"), description["backends"])
+            table, (answers, _) = compatibility.table(paths.RESULTS / "sweep"), blames.read_all(paths.RESULTS)
+            compatibility.write(table, description["backends"], blames.Blames(answers))
     console.print("The table is in docs/compatibility.md and results/compatibility.json.")
     if unknown:
         raise BenchError(" ".join(unknown))

@@ -26,6 +26,7 @@ from harness.judging.changes import Change, Step, Turn
 from harness.judging.comparison import MARGIN, Comparison
 from harness.nightly.github import Api
 from harness.output import quoted
+from harness.results.blames import Blamed
 from harness.results.store import Key, MachineResults
 from harness.stacks import locks
 from harness.stacks.locks import Stack
@@ -274,6 +275,15 @@ def failed_run(parts: Sequence[str], address: str | None) -> Finding:
     return Finding(FAILED_RUN, "The nightly benchmark run failed", f"Not all of it succeeded: {names}.{link}")
 
 
+def _blame(found: Iterable[Blamed | None]) -> str:
+    """The first of these that is known to have made it, as a paragraph."""
+    blamed = next(filter(None, found), None)
+    if blamed is None:
+        return ""
+    links = "".join(f" <{p.changes}>" for p in blamed.packages if p.changes)
+    return f"\n\n**It was {quoted(blamed.says)}**, as `{blamed.command}` found.{links}"
+
+
 def _release(tag: str) -> str:
     return f"PyMC {tag[1:]}"
 
@@ -301,10 +311,12 @@ def _turned(content: MachineResults, old: str | None, new: str, turn: Turn, site
     before = f"was `{turn.before}` in {_release(old)}" if old else "was measured for the first time"
     # Without the machine, and without the kind of failure: what two of them find is one finding.
     kind = turn.after if turn.after in ("ok", "invalid") else "broken"
+    blamed = _blame([content.blames.of_outcome(old, new, [(turn.model, turn.n, turn.backend)], turn.reason)])
     return Finding(
         f"turn {turn.model} {turn.n} {turn.backend} {new} {kind}",
         f"{where} {words.get(turn.after, 'is broken')} in {_release(new)}",
-        f"{where} {before} and is `{turn.after}` in {_release(new)}.{reason}\n\n{_about(content, old, new, site)}",
+        f"{where} {before} and is `{turn.after}` in {_release(new)}.{reason}{blamed}\n\n"
+        f"{_about(content, old, new, site)}",
     )
 
 
@@ -318,12 +330,13 @@ def _slower(content: MachineResults, step: Step, key: Key, found: Sequence[Compa
             f"- {c.quantity.title}: a ratio of {c.judged.estimate.ratio:.3f}, {low:.3f} to {high:.3f} (95 %), in "
             f"{c.rounds} rounds{f': {told}' if told else ''}"
         )
+    blamed = _blame(content.blames.of_number(step.old, step.new, key, c.quantity.name) for c in found)
     listed = "\n".join(lines)
     return Finding(
         f"slower {content.machine} {model} {n} {backend} {step.new}",
         f"{backend} on {model} (n={n}): {worst.quantity.phrase} ×{worst.judged.estimate.ratio:.2f} in "
         f"{_release(step.new)}",
-        f"Measured side by side with {_release(step.old)}, it takes more:\n\n{listed}\n\n"
+        f"Measured side by side with {_release(step.old)}, it takes more:\n\n{listed}{blamed}\n\n"
         f"{_about(content, step.old, step.new, site)}",
     )
 
@@ -336,10 +349,13 @@ def _counted(
         f"- {c.new.backend}, {c.metric.title.lower()}: {c.before:,.0f} → {c.after:,.0f}" for c in found[:_MOST_LISTED]
     )
     more = f"\n- … and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    blamed = _blame(
+        content.blames.of_number(step.old, step.new, (model, n, c.new.backend), c.metric.name) for c in found
+    )
     return Finding(
         f"counters {model} {n} {step.new}",
         f"The graph of {model} (n={n}) is larger in {_release(step.new)}",
-        f"By a tenth or more:\n\n{lines}{more}\n\n{_about(content, step.old, step.new, site)}",
+        f"By a tenth or more:\n\n{lines}{more}{blamed}\n\n{_about(content, step.old, step.new, site)}",
     )
 
 

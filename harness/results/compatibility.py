@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from harness.errors import BenchError
 from harness.paths import ROOT
+from harness.results.blames import Blames
 from harness.results.fields import Name, Outcome, Text
 from harness.results.records import Record, read_records
 from harness.stacks.locks import TAG
@@ -92,11 +93,11 @@ def _cells(trials: Iterable[Sequence[Record]]) -> dict:
     return found
 
 
-def write(document: Mapping, backends: Sequence[str]) -> None:
+def write(document: Mapping, backends: Sequence[str], blames: Blames) -> None:
     """Write the table and its page, columns in the order of `backends`; nothing when nothing is in it."""
     if not document["releases"]:
         return
-    for path, text in ((TABLE, json.dumps(document, indent=1) + "\n"), (DOCUMENT, page(document, backends))):
+    for path, text in ((TABLE, json.dumps(document, indent=1) + "\n"), (DOCUMENT, page(document, backends, blames))):
         part = path.with_name(path.name + ".part")
         part.write_text(text)
         part.replace(path)
@@ -132,11 +133,14 @@ def read(path: Path = TABLE) -> dict:
         raise BenchError(f"{path} is no compatibility table ({problem}): make it again with `bench sweep`.") from error
 
 
-def page(document: Mapping, backends: Sequence[str]) -> str:
-    """The table as Markdown, newest release first; reasons are notes, each once, with the versions it was seen with."""
+def page(document: Mapping, backends: Sequence[str], blames: Blames) -> str:
+    """The table as Markdown, newest release first; reasons are notes, each once, with the versions it was seen with.
+
+    A note says with which package it began, where that is known.
+    """
     releases = dict(reversed(document["releases"].items()))
     parts = [_HEAD, _defaults(releases)]
-    notes = _Notes()
+    notes = _Notes(blames)
     titles = sorted({model for release in releases.values() for model in release["models"]})
     for model in titles:
         rows = [
@@ -153,8 +157,9 @@ def page(document: Mapping, backends: Sequence[str]) -> str:
 class _Notes:
     """The reasons that have been given, numbered, each with the lists of versions it was given with."""
 
-    def __init__(self) -> None:
+    def __init__(self, blames: Blames) -> None:
         self.seen_with: dict[str, list[str]] = {}
+        self._blames, self._blamed = blames, {}
 
     def number(self, reason: str) -> int:
         """The number of the note that gives this reason."""
@@ -162,6 +167,7 @@ class _Notes:
         what = reason.replace(match[0], "") if match else reason
         versions = match[1] if match else ""
         seen = self.seen_with.setdefault(what, [])
+        self._blamed.setdefault(what, self._blames.of_reason(reason))
         if versions and versions not in seen:
             seen.append(versions)
         return list(self.seen_with).index(what) + 1
@@ -170,6 +176,8 @@ class _Notes:
         lines = []
         for number, (what, versions) in enumerate(self.seen_with.items(), 1):
             lines.append(f"{number}. {_escaped(what)}" + "".join(f"<br>with {_escaped(v)}" for v in versions))
+            if blamed := self._blamed[what]:
+                lines[-1] += f"<br>It began with {_escaped(blamed.says)}: `{blamed.command}`"
         return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.output import counted
 from harness.results.asv_numbers import sampled
+from harness.results.blames import Blames
+from harness.results.blames import read_all as read_blames
 from harness.results.compatibility import read as read_table
 from harness.results.metrics import COLD_SETUP
 from harness.results.records import Measurement, Record, read_measurements, read_records
@@ -66,6 +68,8 @@ class MachineResults:
     sweep_paths: Mapping[tuple[str, str, int, str], str] = field(default_factory=dict)
     """By release, model, size and backend: where the site keeps the latest sweep's records."""
     left_out: Sequence[str] = field(default_factory=tuple)
+    blames: Blames = field(default_factory=Blames)
+    """Which packages made differences, as far as it is known for certain."""
     damaged: Sequence[str] = field(default_factory=tuple)
     """Those of `left_out` that are of files that cannot be read: what they held is not known."""
 
@@ -129,10 +133,14 @@ def load(results: Results) -> list[MachineResults]:
         _machine(results, machine, known, table, list(complaints), list(damaged))
         for machine in machines or swept or ["none"]
     ]
+    answers, unreadable = read_blames(results.folder)
+    unreadable = [_without_folder(sentence, results.folder) for sentence in unreadable]
+    order = {stack.tag: i for i, stack in enumerate(known.values())}
+    blames = Blames(answers, order)
+    found = [replace(c, blames=blames, left_out=(*c.left_out, *unreadable)) for c in found]
     # What was swept is known to all, whoever swept it.
     drawn = (*found[0].swept, *(r for content in found for m in content.all_measurements for r in m.records))
     found = [replace(content, drawn=drawn) for content in found]
-    order = {stack.tag: i for i, stack in enumerate(known.values())}
 
     def knows(content: MachineResults) -> tuple:
         newest = content.tags[-1] if content.tags else None

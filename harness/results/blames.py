@@ -1,0 +1,207 @@
+"""Which package made a difference, as `bench blame` has found it: a file in `results/blame/` for each question.
+
+Read by one strict schema, since pages and issues tell of it. It must not know how a package is found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from harness import paths
+from harness.errors import BenchError
+from harness.results.fields import Count, Name, Text
+from harness.results.records import write_document
+from harness.stacks.locks import TAG
+
+OUTCOME = "outcome"
+_VERSIONS = re.compile(r" \([^()]*\)$")
+_Tag = Annotated[str, StringConstraints(pattern=f"^{TAG}$")]
+_Digits = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class End(_Strict):
+    """One of the two stacks that differ, and what was seen of it."""
+
+    stack: _Tag
+    seen: Text
+
+
+class Side(_Strict):
+    """A stack beside the step: a release, or what users got at a moment."""
+
+    stack: Text
+    as_of: Text
+
+
+class Package(_Strict):
+    """A package that made the difference; None for a version that a stack does not have."""
+
+    name: Name
+    old: Text | None
+    new: Text | None
+    changes: Annotated[str, StringConstraints(pattern=r"^https://github\.com/[\w./-]{1,200}$")] | None
+
+    def __str__(self) -> str:
+        """`blackjax 1.5 → 1.6`."""
+        return f"{self.name} {self.old or '(none)'} → {self.new or '(none)'}"
+
+
+class Given(_Strict):
+    """On which side one of the two stacks is with the packages exchanged."""
+
+    side: Literal["old", "new", "untold"]
+    reason: Text
+    seen: Text
+
+
+class Untold(_Strict):
+    """A commit of which it could not be told."""
+
+    commit: _Digits
+    reason: Text
+
+
+class Commits(_Strict):
+    """The last commit on the old side, the first on the new one, and what could not be told between them."""
+
+    last_old: _Digits
+    first_new: _Digits
+    untold: list[Untold]
+
+
+class Blamed(_Strict):
+    """An answer of `bench blame`."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    machine: Name
+    made: Text
+    model: Name
+    n: Count
+    backend: Name
+    metric: Name
+    ends: tuple[End, End]
+    step: tuple[Side, Side]
+    certain: bool
+    packages: list[Package]
+    groups: list[list[Name]]
+    new_into_old: Given
+    old_into_new: Given
+    effects: dict[Text, Text]
+    untold: list[Text]
+    measured_stacks: Count
+    commits: Commits | Text | None
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """The parameter set."""
+        return self.model, self.n, self.backend
+
+    @property
+    def says(self) -> str:
+        """What made the difference: `blackjax 1.5 → 1.6`, or several together."""
+        return " and ".join(map(str, self.packages)) + (", together" if len(self.packages) > 1 else "")
+
+    @property
+    def command(self) -> str:
+        """What finds it again."""
+        old, new = (end.stack for end in self.ends)
+        return (
+            f"bench blame {old} {new} --model {self.model} --n {self.n} --backend {self.backend} --metric {self.metric}"
+        )
+
+    def explains(self, reason: str) -> bool:
+        """Whether it is about a failure for this reason, whatever the versions."""
+        return without_versions(f"failed: {reason}") in {without_versions(end.seen) for end in self.ends}
+
+
+def without_versions(reason: str) -> str:
+    """A reason without the versions that were involved, which stand in parentheses at its end."""
+    return _VERSIONS.sub("", reason)
+
+
+def path_of(document: Mapping) -> Path:
+    """Where the answer to a question is kept."""
+    old, new = (end["stack"] for end in document["ends"])
+    name = f"{document['model']}-{document['n']}-{document['backend']}.{document['metric']}.json"
+    return paths.RESULTS / "blame" / f"{old}..{new}" / name
+
+
+def keep(document: Mapping) -> Path:
+    """Write an answer in the place of an earlier one to the same question. Raises BenchError when it is none."""
+    path = path_of(document)
+    _checked(document, path)
+    write_document(path, document)
+    return path
+
+
+def read_all(folder: Path) -> tuple[list[Blamed], list[str]]:
+    """All answers in a folder of results, and a sentence for each file that holds none."""
+    found, damaged = [], []
+    for path in sorted((folder / "blame").glob("*/*.json")):
+        try:
+            found.append(Blamed.model_validate_json(path.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
+            damaged.append(f"{path} is no answer of `bench blame` ({_problem(error)}): run the command again.")
+    return found, damaged
+
+
+def _checked(document: Mapping, path: Path) -> None:
+    try:
+        Blamed.model_validate(document)
+    except ValidationError as error:
+        raise BenchError(f"{path.name} cannot be kept: {_problem(error)}.") from error
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error) or type(error).__name__
+
+
+@dataclass(frozen=True)
+class Blames:
+    """What is known for certain of all `answers`; `order` is that of the stacks in the timeline."""
+
+    answers: Sequence[Blamed] = ()
+    order: Mapping[str, int] = field(default_factory=dict)
+
+    def of_outcome(
+        self, old: str | None, new: str, keys: Sequence[tuple[str, int, str]], reason: str | None
+    ) -> Blamed | None:
+        """What made outcomes of these parameter sets change from one stack to a later one: of one of them itself, or of
+        the same failure of the same backend with another model."""
+        for b in self._between(old, new, OUTCOME):
+            same_failure = reason and b.explains(reason) and b.backend in {backend for _, _, backend in keys}
+            if b.key in keys or same_failure:
+                return b
+        return None
+
+    def of_number(self, old: str, new: str, key: tuple[str, int, str], metric: str) -> Blamed | None:
+        """What made a counter or a time of a parameter set change."""
+        return next((b for b in self._between(old, new, metric) if b.key == key), None)
+
+    def of_reason(self, reason: str) -> Blamed | None:
+        """What a failure for this reason began with, in whatever release."""
+        began = (b for b in self.answers if b.certain and b.metric == OUTCOME and b.ends[0].seen == "ok")
+        return next((b for b in began if b.explains(reason)), None)
+
+    def _between(self, old: str | None, new: str, metric: str) -> list[Blamed]:
+        if old not in self.order or new not in self.order:
+            return []
+
+        def within(b: Blamed) -> bool:
+            first, last = (self.order.get(end.stack) for end in b.ends)
+            return None not in (first, last) and self.order[old] <= first and last <= self.order[new]
+
+        return [b for b in self.answers if b.certain and b.metric == metric and within(b)]

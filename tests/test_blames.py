@@ -1,0 +1,163 @@
+"""What `bench blame` has found is kept, read by one schema, and told where somebody looks for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from harness import paths
+from harness.errors import BenchError
+from harness.judging.blame import NEW, OLD, UNTOLD, Answer
+from harness.judging.changes import Turn
+from harness.judging.release_changes import ReleaseChange
+from harness.measuring import blame_command
+from harness.nightly import alerts
+from harness.results import compatibility
+from harness.results.blames import Blames, keep, read_all, without_versions
+from harness.stacks.locks import Difference, get_stack
+from tests.test_blame import OF_PYTENSOR, found
+
+ORDER = {"v6.0.1": 0, "v6.1.0": 1, "v6.2.0": 2, "v6.3.2": 3}
+MAKES_IT = Answer(NEW, seen="failed")
+BROKEN = "TypeError: x (pymc 6.2.0, blackjax 1.6.2, jax 0.9.1)"
+LATER = "TypeError: x (pymc 6.3.2, blackjax 1.7.1, jax 0.12.0)"
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setenv("BENCH_MACHINE", "box")
+    return tmp_path
+
+
+def document(metric: str = "outcome", into: Answer = MAKES_IT, **changes) -> dict:
+    """An answer as the command writes it: BlackJAX 1.6, between 6.1.0 and 6.2.0."""
+    answer = blame_command.document(found((("blackjax",),), into, Answer(OLD, seen="ok")))
+    answer |= blame_command.document_of_commits(None)
+    ends = [{"stack": "v6.1.0", "seen": "ok"}, {"stack": "v6.2.0", "seen": f"failed: {BROKEN}"}]
+    return json.loads(json.dumps(answer)) | {"ends": ends, "metric": metric} | changes
+
+
+def blames(*documents: dict) -> Blames:
+    for one in documents:
+        keep(one)
+    answers, damaged = read_all(paths.RESULTS)
+    assert damaged == []
+    return Blames(answers, ORDER)
+
+
+def test_what_the_command_writes_is_what_is_read():
+    (answer,) = blames(document()).answers
+    assert answer.certain
+    assert answer.says == "blackjax 1.5 → 1.6"
+    assert answer.command == "bench blame v6.1.0 v6.2.0 --model ppca --n 500 --backend blackjax --metric outcome"
+    assert answer.machine == "box"
+
+
+def test_commits_are_kept_with_it():
+    (answer,) = blames(document() | blame_command.document_of_commits(OF_PYTENSOR)).answers
+    assert answer.commits.first_new == OF_PYTENSOR.new.digits
+
+
+def test_one_question_has_one_answer_and_another_another(results):
+    for one in (document(), document(measured_stacks=9), document("rewrites"), document(n=5000)):
+        keep(one)
+    assert len(list(results.glob("blame/v6.1.0..v6.2.0/*.json"))) == 3
+    assert {a.measured_stacks for a in read_all(results)[0] if (a.metric, a.n) == ("outcome", 500)} == {9}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("machine", "../x"), ("model", "a/b"), ("metric", ".."), ("ends", []), ("packages", [{"name": "x"}]),
+        ("more", 1), ("schema", 2),
+        ("packages", [{"name": "x", "old": "1", "new": "2", "changes": "javascript:alert(1)"}]),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_is_neither_kept_nor_read(results, field, value):
+    with pytest.raises((BenchError, ValueError)):
+        keep(document(**{field: value}))
+    assert read_all(results) == ([], [])
+    path = results / "blame/v6.1.0..v6.2.0/x.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(document(**{field: value})))
+    answers, (sentence,) = read_all(results)
+    assert answers == []
+    assert "is no answer of `bench blame`" in sentence
+    assert "run the command again" in sentence
+
+
+@pytest.mark.parametrize("text", ["", "[", "null", "[" * 100_000])
+def test_a_damaged_file_is_named_and_keeps_no_other_away(results, text):
+    keep(document())
+    (results / "blame/v6.1.0..v6.2.0/broken.json").write_text(text)
+    answers, (sentence,) = read_all(results)
+    assert len(answers) == 1
+    assert "broken.json" in sentence
+
+
+KEY = ("ppca", 500, "blackjax")
+
+
+def test_an_outcome_is_explained_by_what_was_found_between_the_two_stacks():
+    known = blames(document())
+    for old, new in (("v6.1.0", "v6.2.0"), ("v6.0.1", "v6.3.2")):
+        assert known.of_outcome(old, new, [KEY], None).says == "blackjax 1.5 → 1.6"
+    for old, new in (("v6.0.1", "v6.1.0"), ("v6.2.0", "v6.3.2"), ("v6.1.0", "v9.9.9"), (None, "v6.2.0")):
+        assert known.of_outcome(old, new, [KEY], LATER) is None
+
+
+def test_the_same_failure_of_the_backend_with_another_model_has_the_same_reason():
+    known = blames(document())
+    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "blackjax")], LATER)
+    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "blackjax")], "TypeError: y") is None
+    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "pymc-c")], LATER) is None
+    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "blackjax")], None) is None
+
+
+def test_a_number_is_explained_by_what_was_found_of_it_alone():
+    known = blames(document("rewrites"))
+    assert known.of_number("v6.1.0", "v6.2.0", KEY, "rewrites")
+    assert known.of_number("v6.1.0", "v6.2.0", KEY, "graph_nodes") is None
+    assert known.of_number("v6.1.0", "v6.2.0", ("ppca", 5000, "blackjax"), "rewrites") is None
+
+
+def test_what_is_not_certain_is_told_nowhere():
+    known = blames(document(into=Answer(UNTOLD, "it is neither")))
+    assert len(known.answers) == 1
+    assert known.of_outcome("v6.1.0", "v6.2.0", [KEY], LATER) is None
+    assert known.of_reason(LATER) is None
+
+
+def test_versions_aside_two_reasons_are_one():
+    assert without_versions(BROKEN) == without_versions(LATER) == "TypeError: x"
+
+
+def test_the_compatibility_page_says_with_what_a_failure_began():
+    cell = {"outcome": "failed", "reason": LATER}
+    release = {
+        "default_sampler": "pymc", "default_linker": "c", "fast_run_linker": "c",
+        "models": {"radon (n=919)": {"blackjax": cell}},
+    }  # fmt: skip
+    page = compatibility.page({"schema": 1, "releases": {"v6.3.2": release}}, ["blackjax"], blames(document()))
+    assert "It began with blackjax 1.5 → 1.6: `bench blame v6.1.0 v6.2.0 --model ppca --n 500" in page
+
+
+def test_a_change_of_a_release_knows_what_made_it():
+    turn = Turn("radon", 919, "blackjax", "ok", "failed", BROKEN)
+    change = ReleaseChange("v6.1.0", "v6.2.0", "", Difference({}, {}, {}), None, (turn,), blames(document()))
+    assert change.blamed([turn]).says == "blackjax 1.5 → 1.6"
+    assert replace(change, blames=Blames()).blamed([turn]) is None
+
+
+def test_an_alert_names_the_package():
+    content = SimpleNamespace(blames=blames(document()), machine="box", stack=get_stack)
+    turn = Turn(*KEY, "ok", "failed", BROKEN)
+    body = alerts._turned(content, "v6.1.0", "v6.2.0", turn, None).body
+    assert "**It was ` blackjax 1.5 → 1.6 `**, as `bench blame v6.1.0 v6.2.0 --model ppca" in body
+    assert "https://github.com/blackjax-devs/blackjax/compare/1.5...1.6" in body
+    content.blames = Blames()
+    assert "It was" not in alerts._turned(content, "v6.1.0", "v6.2.0", turn, None).body
