@@ -20,6 +20,7 @@ from harness.results.blames import Blames, keep, read_all, without_versions
 from harness.stacks.locks import Difference, get_stack
 from tests.test_blame import OF_PYTENSOR, found
 
+BROKE = ("ok", "failed")
 ORDER = {"v6.0.1": 0, "v6.1.0": 1, "v6.2.0": 2, "v6.3.2": 3}
 MAKES_IT = Answer(NEW, seen="failed")
 BROKEN = "TypeError: x (pymc 6.2.0, blackjax 1.6.2, jax 0.9.1)"
@@ -105,30 +106,53 @@ KEY = ("ppca", 500, "blackjax")
 def test_an_outcome_is_explained_by_what_was_found_between_the_two_stacks():
     known = blames(document())
     for old, new in (("v6.1.0", "v6.2.0"), ("v6.0.1", "v6.3.2")):
-        assert known.of_outcome(old, new, [KEY], None).says == "blackjax 1.5 → 1.6"
+        assert known.of_outcome(old, new, KEY, BROKE, None).says == "blackjax 1.5 → 1.6"
     for old, new in (("v6.0.1", "v6.1.0"), ("v6.2.0", "v6.3.2"), ("v6.1.0", "v9.9.9"), (None, "v6.2.0")):
-        assert known.of_outcome(old, new, [KEY], LATER) is None
+        assert known.of_outcome(old, new, KEY, BROKE, LATER) is None
 
 
 def test_the_same_failure_of_the_backend_with_another_model_has_the_same_reason():
     known = blames(document())
-    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "blackjax")], LATER)
-    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "blackjax")], "TypeError: y") is None
-    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "pymc-c")], LATER) is None
-    assert known.of_outcome("v6.1.0", "v6.2.0", [("radon", 919, "blackjax")], None) is None
+    assert known.of_outcome("v6.1.0", "v6.2.0", ("radon", 919, "blackjax"), BROKE, LATER)
+    assert known.of_outcome("v6.1.0", "v6.2.0", ("radon", 919, "blackjax"), BROKE, "TypeError: y") is None
+    assert known.of_outcome("v6.1.0", "v6.2.0", ("radon", 919, "pymc-c"), BROKE, LATER) is None
+    assert known.of_outcome("v6.1.0", "v6.2.0", ("radon", 919, "blackjax"), BROKE, None) is None
 
 
 def test_a_number_is_explained_by_what_was_found_of_it_alone():
-    known = blames(document("rewrites"))
-    assert known.of_number("v6.1.0", "v6.2.0", KEY, "rewrites")
-    assert known.of_number("v6.1.0", "v6.2.0", KEY, "graph_nodes") is None
-    assert known.of_number("v6.1.0", "v6.2.0", ("ppca", 5000, "blackjax"), "rewrites") is None
+    ends = [{"stack": "v6.1.0", "seen": "784"}, {"stack": "v6.2.0", "seen": "2,986"}]
+    known = blames(document("rewrites", ends=ends))
+    assert known.of_number("v6.1.0", "v6.2.0", KEY, "rewrites", grew=True)
+    assert known.of_number("v6.1.0", "v6.2.0", KEY, "rewrites", grew=False) is None
+    assert known.of_number("v6.1.0", "v6.2.0", KEY, "graph_nodes", grew=True) is None
+    assert known.of_number("v6.1.0", "v6.2.0", ("ppca", 5000, "blackjax"), "rewrites", grew=True) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grew"),
+    [("784", "2,986", True), ("5.2 s", "4.9 s", False), ("1e+03 MiB", "2e+03 MiB", True), ("ok", "failed: x", None)],
+)
+def test_whether_a_number_grew_is_what_was_seen_of_both_ends(before, after, grew):
+    ends = [{"stack": "v6.1.0", "seen": before}, {"stack": "v6.2.0", "seen": after}]
+    (answer,) = blames(document("total", ends=ends)).answers
+    assert answer.grew is grew
+
+
+def test_what_broke_something_did_not_mend_it():
+    assert blames(document()).of_outcome("v6.1.0", "v6.2.0", KEY, ("failed", "ok"), LATER) is None
+
+
+def test_an_answer_that_is_not_certain_takes_the_place_of_no_certain_one(results):
+    keep(document())
+    keep(document(into=Answer(UNTOLD, "another measurement was under way")))
+    ((answer,), _) = read_all(results)
+    assert answer.certain
 
 
 def test_what_is_not_certain_is_told_nowhere():
     known = blames(document(into=Answer(UNTOLD, "it is neither")))
     assert len(known.answers) == 1
-    assert known.of_outcome("v6.1.0", "v6.2.0", [KEY], LATER) is None
+    assert known.of_outcome("v6.1.0", "v6.2.0", KEY, BROKE, LATER) is None
     assert known.of_reason(LATER) is None
 
 

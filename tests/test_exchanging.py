@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from harness.errors import BenchError, MachineError
+from harness.measuring import compare_command
 from harness.stacks import environments, exchanging, variants
 from harness.stacks.exchanging import exchanged
 from harness.stacks.locks import parse
@@ -149,7 +151,7 @@ def test_a_commit_of_the_clone_that_the_environment_names(online, folder, monkey
         ("jax=99.0", r"The package index has no jax 99\.0\."),
         ("jax=main", r"'main', wanted for jax, is no version, and there is no such wheel or folder\.$"),
         ("jax=1a2b3c4d5e", r"Of a commit, say which clone it is of: jax=FOLDER@1a2b3c4d5e\."),
-        ("jax=nowhere/jax-1.0-py3-none-any.whl", r"There is no wheel nowhere/jax-1\.0-py3-none-any\.whl\."),
+        ("jax=nowhere/jax-1.0-py3-none-any.whl", r"There is no wheel \S*nowhere/jax-1\.0-py3-none-any\.whl\."),
         ("jax=nowhere@main", r"'nowhere@main', wanted for jax, is no version"),
     ],
 )  # fmt: skip
@@ -206,3 +208,74 @@ def test_without_a_clone_a_name_that_is_no_stack_is_one_sentence(monkeypatch, tm
     monkeypatch.delenv(exchanging.REPOSITORY, raising=False)
     with pytest.raises(BenchError, match=r"^There is no stack 'my-branch', and no clone to look for such a commit"):
         exchanging.of_commit("my-branch", BASE, tmp_path)
+
+
+def test_an_interrupted_copy_of_a_wheel_is_not_taken_for_the_wheel(online, tmp_path, monkeypatch):
+    path = wheel(tmp_path, "pytensor", "9.0")
+
+    def interrupted(source, folder):
+        (Path(folder) / source.name).write_bytes(source.read_bytes()[:100])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exchanging.shutil, "copy", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            exchanged(BASE, [f"pytensor={path}"])
+    assert not list(variants.BUILT.rglob("*.whl"))
+    exchanged(BASE, [f"pytensor={path}"])
+    (kept,) = variants.BUILT.rglob("*.whl")
+    assert kept.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["clone", "sub/clone", "a b/clone", "x@y/clone"])
+def test_a_clone_may_be_named_from_here_wherever_it_is(online, folder, tmp_path, monkeypatch, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    folder.rename(tmp_path / place)
+    monkeypatch.chdir(tmp_path)
+    assert exchanged(BASE, [f"pymc={place}@main"]).packages["pymc"] == "1.5"
+    assert exchanged(BASE, [f"pymc={place}@HEAD@{{0}}"]).packages["pymc"] == "1.5"
+
+
+def test_a_folder_is_left_as_it_is_and_what_was_built_in_it_before_is_not_taken_up(online, folder):
+    (folder / "build").mkdir()
+    (folder / "build" / "old.py").touch()
+    before = sorted(folder.rglob("*"))
+    assert exchanged(BASE, [f"pymc={folder}"]).packages["pymc"] == "1.6"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_version_is_spelled_as_the_index_spells_it_and_a_pinned_one_is_the_stack_itself(online):
+    assert exchanged(BASE, ["jax=3"]) == exchanged(BASE, ["jax=3.0.0"])
+    assert exchanged(BASE, ["jax=2"]).content == BASE.content
+
+
+def test_a_pre_release_that_is_asked_for_is_had(online, index):
+    index.add("2024-08-01", "jax", "5.0rc1")
+    assert exchanged(BASE, ["jax=5.0rc1"]).packages["jax"] == "5.0rc1"
+    assert exchanged(BASE, ["arviz=1.1"]).packages["jax"] == "2.0"
+
+
+def test_the_bounds_of_an_extra_that_every_stack_asks_for_count(online, tmp_path):
+    path = tmp_path / "nutpie-9.0-py3-none-any.whl"
+    info = "nutpie-9.0.dist-info"
+    metadata = "Metadata-Version: 2.1\nName: nutpie\nVersion: 9.0\nProvides-Extra: pymc\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("nutpie/__init__.py", "")
+        archive.writestr(f"{info}/METADATA", f"{metadata}Requires-Dist: numba>=3; extra == 'pymc'\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    assert int(exchanged(BASE, [f"nutpie={path}"]).packages["numba"][0]) >= 3
+
+
+def test_a_home_that_there_is_not_is_one_sentence(online):
+    with pytest.raises(BenchError, match="names a home that this machine has not"):
+        exchanged(BASE, ["jax=~nobody-of-this-name/jax"])
+
+
+def test_what_differs_besides_what_was_put_in_is_said(online, index):
+    index.add("2024-09-01", "nutpie", "3.0", "numba>=4")
+    there, back = exchanged(BASE, ["arviz=1.1"]), exchanged(BASE, ["nutpie=3.0"])
+    assert compare_command.also_differ(BASE, exchanged(BASE, ["jax=1.0"])) == ""
+    said = compare_command.also_differ(there, back)
+    assert said.startswith("Besides what was put in, the two differ in numba 2.0 → ")
+    assert "arviz" not in said

@@ -29,8 +29,11 @@ class ReleaseChange:
 
     def blamed(self, turns: Sequence[changes.Turn]) -> Blamed | None:
         """What made these turn, which have one reason."""
-        keys = [(t.model, t.n, t.backend) for t in turns]
-        return self.blames.of_outcome(self.old, self.new, keys, turns[0].reason)
+        found = (
+            self.blames.of_outcome(self.old, self.new, (t.model, t.n, t.backend), (t.before, t.after), t.reason)
+            for t in turns
+        )
+        return next(filter(None, found), None)
 
     @property
     def broken(self) -> list[changes.Turn]:

@@ -18,7 +18,7 @@ from harness.output import counted, percent, quoted
 
 _STYLE = {WORSE: "bold red", BETTER: "green", SAME: "", CANNOT_TELL: "dim"}
 _MOST_PARTS = 3
-_WIDE = 100
+_WIDE, _LONGEST_HEADING = 100, 25
 KINDS = ("cold", "warm")
 
 
@@ -95,7 +95,8 @@ def show(console: Console, compared: Compared, old: str, new: str, calibrated: C
         table.add_column("", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         # What a narrow terminal has no room for comes last.
-        wide = (f"{old} → {new}",) if console.width >= _WIDE else ()
+        heading = f"{old} → {new}"
+        wide = (heading if len(heading) <= _LONGEST_HEADING else "A → B",) if console.width >= _WIDE else ()
         for heading in ("ratio (95 %)", "visible", "calibrated", *wide):
             table.add_column(heading, justify="right", no_wrap=True)
         for c in members:

@@ -6,7 +6,7 @@ import os
 
 from filelock import FileLock, Timeout
 
-from harness.errors import BenchError
+from harness.errors import MachineError
 from harness.paths import CACHE
 
 
@@ -14,7 +14,7 @@ def take() -> FileLock:
     """The lock of whoever measures here, taken; it goes with the process, however that ends, or is released.
 
     Raises:
-        BenchError: another process has it.
+        MachineError: another process has it.
     """
     path = CACHE / "measuring.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def take() -> FileLock:
         lock.acquire(timeout=0)
     except Timeout as error:
         who = owner.read_text() if owner.exists() else "unknown"
-        raise BenchError(
+        raise MachineError(
             f"Another measurement (process {who}) is under way in this folder: wait for it or end it, and run the same "
             "command again."
         ) from error

@@ -26,7 +26,6 @@ from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
 from harness.results.records import Measurement
 from harness.stacks import mixing
 from harness.stacks.locks import Stack, diff
-from harness.stacks.variants import Variant
 
 OUTCOME = "outcome"
 LOOKS = (4, 8, 16, 32)
@@ -183,9 +182,9 @@ class Search:
             raise
         except BenchError as error:
             return self._said(candidate, Answer(UNTOLD, _shortened(str(error))))
-        key = _content(stack)
+        key = repr(stack.content)
         if key not in self._asked:
-            same = {_content(end): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
+            same = {repr(end.content): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
             self._asked[key] = Answer(same[key], "") if key in same else self._measure(stack)
         return self._said(candidate, self._asked[key])
 
@@ -306,11 +305,6 @@ def find(search: Search, wanted: Criterion | None, console: Console) -> Blame:
         chosen, search.cell, (old, new), seen, step, sides, culprits, len(search.measured), untold,
         {"both ends": search.effect} if chosen.quantity else {},
     )  # fmt: skip
-
-
-def _content(stack: Stack) -> str:
-    """What is the same in two stacks that need not both be measured."""
-    return stack.sha256 if isinstance(stack, Variant) else repr(sorted(stack.packages.items()))
 
 
 def _named(seen: Sequence[str]) -> list[str]:

@@ -68,6 +68,8 @@ def blame_command(
     began = time.monotonic()
     try:
         found = blame.find(search, wanted, progress)
+        # It is known, whatever becomes of its commits.
+        blames.keep(document(found) | document_of_commits(None))
         commits = blame_commits.find(search, found, progress)
     except MachineError as error:
         raise NotMeasuredError(str(error)) from error

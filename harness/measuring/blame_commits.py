@@ -32,7 +32,9 @@ def find(search: Search, found: Blame, console: Console) -> CommitStep | str | N
     if not found.culprits.certain or len(found.culprits.names) != 1 or not clone:
         return None
     (name,) = found.culprits.names
-    repository = Path(clone).expanduser()
+    repository = Path(clone).expanduser().resolve()
+    if not repository.is_dir():
+        return f"{REPOSITORY} is {clone}, which is no folder: let it name a clone."
     if name not in TAGS or commits.project_name(repository, clone, (), "pymc") != name:
         return None
     versions = [side.packages.get(name) for side in found.sides]

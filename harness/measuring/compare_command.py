@@ -93,7 +93,13 @@ def compare_command(
         calibrated = calibration.of_machine(paths.RESULTS / "calibration", machine_name())
         ensure_timeline()
         names = (old, new) if old and new else _newest(old or new, bool(with_a or with_b))
+        tags = {s.tag.removeprefix("v") for s in locks.load_stacks()}
+        if stack and all(name.removeprefix("v") in tags for name in names):
+            raise BenchError(f"--stack {stack} says what commits are put into, and {' and '.join(names)} are stacks.")
         sides = _side(names[0], with_a or [], stack), _side(names[1], with_b or [], stack)
+        also = also_differ(*sides)
+        if also:
+            progress.print(also, highlight=False)
         compared = _compare(progress, sides, model, backend, all_sizes, rounds, budget, only)
     except BenchError as error:
         raise NotMeasuredError(str(error)) from error
@@ -103,14 +109,15 @@ def compare_command(
         print("bench: interrupted; all rounds are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
     old, new = (side.title for side in sides)
+    markdown = "\n\n".join(filter(None, (also, verdicts.markdown(compared, old, new, calibrated))))
     if as_json:
-        print(json.dumps(verdicts.document(compared, old, new), indent=1))
+        print(json.dumps(verdicts.document(compared, old, new) | {"also_differ": also}, indent=1))
     elif as_markdown:
-        print(verdicts.markdown(compared, old, new, calibrated))
+        print(markdown)
     else:
         verdicts.show(console, compared, old, new, calibrated)
         console.print(verdicts.headline(compared, old, new))
-    job_page(verdicts.markdown(compared, old, new, calibrated))
+    job_page(markdown)
     raise typer.Exit(0 if exit_zero else compared.worse)
 
 
@@ -125,16 +132,16 @@ def _newest(named: str | None, something_is_put_in: bool) -> tuple[str, str]:
 
 def _side(name: str, wanted: list[str], into: str | None) -> Stack:
     """What is compared: a stack with what is wanted in it, or a commit in a stack."""
-    stacks = locks.load_stacks()
+    stacks, records = locks.load_stacks(), paths.RESULTS / "commits" / "records"
     if name.removeprefix("v") in {stack.tag.removeprefix("v") for stack in stacks}:
-        return exchanging.exchanged(locks.get_stack(name), wanted)
+        return exchanging.exchanged(locks.get_stack(name), wanted, records)
     base = locks.get_stack(into) if into else exchanging.newest_release(stacks)
     if wanted:
         raise BenchError(
             f"{name} is no stack, and --with-a and --with-b are for stacks: name one, with all that is to be in it, as "
             f"in {base.tag} --with-a NAME=FOLDER@{name}."
         )
-    return exchanging.of_commit(name, base, paths.RESULTS / "commits" / "records")
+    return exchanging.of_commit(name, base, records)
 
 
 def _compare(
@@ -143,7 +150,7 @@ def _compare(
 ) -> Compared:  # fmt: skip
     """Run rounds until all is decided or the limits are reached, let asv have them, and return what they say."""
     old, new = (side.title for side in sides)
-    if sides[0].sha256 == sides[1].sha256:
+    if sides[0].content == sides[1].content:
         raise BenchError(f"{old} is one stack, not two: `bench calibrate` measures a release beside a copy of itself.")
     of_releases = not any(isinstance(side, Variant) for side in sides)
     machine, description = machine_name(), inside()
@@ -185,6 +192,18 @@ def _compare(
     for sentence in compare.what_more_would_show(compared, most):
         progress.print(sentence)
     return compared
+
+
+def also_differ(old: Stack, new: Stack) -> str:
+    """What is not the same in two variants of a stack besides what was put in, in a sentence; nothing of releases."""
+    bases = [side.base if isinstance(side, Variant) else side.tag for side in (old, new)]
+    if bases[0] != bases[1]:
+        return ""
+    put_in = {p.name for side in (old, new) if isinstance(side, Variant) for p in side.put_in}
+    difference = locks.diff(old, new)
+    names = {*difference.changed, *difference.added, *difference.removed} - put_in
+    told = [f"{name} {old.packages.get(name, '(none)')} → {new.packages.get(name, '(none)')}" for name in sorted(names)]
+    return f"Besides what was put in, the two differ in {', '.join(told)}: what is found may be theirs." if told else ""
 
 
 def moved(side: Stack) -> list[str]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.errors import BenchError
+from harness.errors import MachineError
 from harness.measuring.cells import Cell
 from harness.measuring.unfinished import scratch, trials
 from harness.paths import CACHE, ROOT
@@ -167,7 +167,7 @@ class Rounds:
         return (record.protocol, record.code_sha256, record.lock_sha256) == of_this
 
     def _trial(self, arm: Arm, cell: Cell, kind: str, number: int, position: int) -> Record:
-        """Run one, and read what it has left. Raises BenchError when that is nothing."""
+        """Run one, and read what it has left. Raises MachineError when that is nothing."""
         told = {
             "block": self.block, "number": number, "position": position, "stacks": [a.name for a in self.arms],
         }  # fmt: skip
@@ -194,7 +194,7 @@ class Rounds:
         record = read_trial(arm.of(cell) / f"{kind}-{number}.json")
         if record is None:
             lines = said.strip().splitlines() or ["it said nothing"]
-            raise BenchError(
+            raise MachineError(
                 f"The trial of {arm.name} {cell} ended with status {process.returncode} and no record: {lines[-1]} "
                 "What was measured is kept, and the same command goes on from there."
             )

@@ -311,7 +311,8 @@ def _turned(content: MachineResults, old: str | None, new: str, turn: Turn, site
     before = f"was `{turn.before}` in {_release(old)}" if old else "was measured for the first time"
     # Without the machine, and without the kind of failure: what two of them find is one finding.
     kind = turn.after if turn.after in ("ok", "invalid") else "broken"
-    blamed = _blame([content.blames.of_outcome(old, new, [(turn.model, turn.n, turn.backend)], turn.reason)])
+    key = (turn.model, turn.n, turn.backend)
+    blamed = _blame([content.blames.of_outcome(old, new, key, (turn.before, turn.after), turn.reason)])
     return Finding(
         f"turn {turn.model} {turn.n} {turn.backend} {new} {kind}",
         f"{where} {words.get(turn.after, 'is broken')} in {_release(new)}",
@@ -330,7 +331,7 @@ def _slower(content: MachineResults, step: Step, key: Key, found: Sequence[Compa
             f"- {c.quantity.title}: a ratio of {c.judged.estimate.ratio:.3f}, {low:.3f} to {high:.3f} (95 %), in "
             f"{c.rounds} rounds{f': {told}' if told else ''}"
         )
-    blamed = _blame(content.blames.of_number(step.old, step.new, key, c.quantity.name) for c in found)
+    blamed = _blame(content.blames.of_number(step.old, step.new, key, c.quantity.name, grew=True) for c in found)
     listed = "\n".join(lines)
     return Finding(
         f"slower {content.machine} {model} {n} {backend} {step.new}",
@@ -350,7 +351,8 @@ def _counted(
     )
     more = f"\n- … and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     blamed = _blame(
-        content.blames.of_number(step.old, step.new, (model, n, c.new.backend), c.metric.name) for c in found
+        content.blames.of_number(step.old, step.new, (model, n, c.new.backend), c.metric.name, grew=c.ratio > 1)
+        for c in found
     )
     return Finding(
         f"counters {model} {n} {step.new}",

@@ -107,6 +107,15 @@ class Blamed(_Strict):
         return self.model, self.n, self.backend
 
     @property
+    def grew(self) -> bool | None:
+        """Whether the number that was seen is larger in the newer stack; None where it is no number."""
+        try:
+            before, after = (float(end.seen.split()[0].replace(",", "")) for end in self.ends)
+        except (ValueError, IndexError):
+            return None
+        return after > before
+
+    @property
     def says(self) -> str:
         """What made the difference: `blackjax 1.5 → 1.6`, or several together."""
         return " and ".join(map(str, self.packages)) + (", together" if len(self.packages) > 1 else "")
@@ -137,10 +146,18 @@ def path_of(document: Mapping) -> Path:
 
 
 def keep(document: Mapping) -> Path:
-    """Write an answer in the place of an earlier one to the same question. Raises BenchError when it is none."""
+    """Write an answer in the place of an earlier one to the same question, unless that was certain and this is not.
+
+    Raises BenchError when it is none.
+    """
     path = path_of(document)
     _checked(document, path)
-    write_document(path, document)
+    try:
+        was_certain = Blamed.model_validate_json(path.read_bytes()).certain
+    except (OSError, ValueError):
+        was_certain = False
+    if document["certain"] or not was_certain:
+        write_document(path, document)
     return path
 
 
@@ -177,19 +194,20 @@ class Blames:
     order: Mapping[str, int] = field(default_factory=dict)
 
     def of_outcome(
-        self, old: str | None, new: str, keys: Sequence[tuple[str, int, str]], reason: str | None
+        self, old: str | None, new: str, key: tuple[str, int, str], turn: tuple[str, str], reason: str | None
     ) -> Blamed | None:
-        """What made outcomes of these parameter sets change from one stack to a later one: of one of them itself, or of
-        the same failure of the same backend with another model."""
+        """What made a parameter set turn from one outcome to another, between a stack and a later one: what did so with
+        it, or with the same failure of the same backend with another model."""
         for b in self._between(old, new, OUTCOME):
-            same_failure = reason and b.explains(reason) and b.backend in {backend for _, _, backend in keys}
-            if b.key in keys or same_failure:
+            if tuple(end.seen.partition(":")[0] for end in b.ends) != turn:
+                continue
+            if b.key == key or (reason and b.backend == key[2] and b.explains(reason)):
                 return b
         return None
 
-    def of_number(self, old: str, new: str, key: tuple[str, int, str], metric: str) -> Blamed | None:
-        """What made a counter or a time of a parameter set change."""
-        return next((b for b in self._between(old, new, metric) if b.key == key), None)
+    def of_number(self, old: str, new: str, key: tuple[str, int, str], metric: str, grew: bool) -> Blamed | None:
+        """What made a counter or a time of a parameter set grow, or become less."""
+        return next((b for b in self._between(old, new, metric) if b.key == key and b.grew is grew), None)
 
     def of_reason(self, reason: str) -> Blamed | None:
         """What a failure for this reason began with, in whatever release."""

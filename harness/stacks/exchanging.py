@@ -16,6 +16,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,10 +36,11 @@ _UPLOADED = timedelta(minutes=5)
 _DIGITS = re.compile(r"[0-9a-f]{7,40}")
 
 
-def exchanged(base: Stack, wanted: Iterable[str]) -> Stack:
+def exchanged(base: Stack, wanted: Iterable[str], records: Path | None = None) -> Stack:
     """A stack with all that is wanted, each as `NAME=WHAT`, in the place of its packages; itself when nothing is.
 
-    Raises BenchError when one is not to be had, or nothing satisfies its requirements.
+    `records` are folders of records: what was measured is not solved again. Raises BenchError when one is not to be
+    had, or nothing satisfies its requirements.
     """
     found: dict[str, tuple[PutIn, datetime]] = {}
     for text in wanted:
@@ -56,7 +58,7 @@ def exchanged(base: Stack, wanted: Iterable[str]) -> Stack:
         found[name] = _find(name, what.strip())
     if not found:
         return base
-    return variants.make(base, [p for p, _ in found.values()], max(date for _, date in found.values()))
+    return variants.make(base, [p for p, _ in found.values()], max(date for _, date in found.values()), records)
 
 
 def of_commit(revision: str, base: Stack, records: Path) -> Variant:
@@ -71,22 +73,23 @@ def of_commit(revision: str, base: Stack, records: Path) -> Variant:
             f"There is no stack {revision!r}, and no clone to look for such a commit: `bench stacks list` names the "
             f"stacks; for commits, let {REPOSITORY} name a clone of PyMC or PyTensor."
         )
-    repository = Path(clone).expanduser()
+    repository = _path(clone)
     return commits.prepare(commits.find(revision, repository), base, repository, records)
 
 
 def _find(name: str, what: str) -> tuple[PutIn, datetime]:
     """What to put in, and as of when its requirements are to be satisfied."""
-    path = Path(what).expanduser()
-    folder, at, revision = what.rpartition("@")
+    path = _path(what)
     if what.endswith(".whl"):
         return _wheel(name, path)
     if path.is_dir():
         return _folder(name, path)
-    if at and Path(folder).expanduser().is_dir():
-        repository = Path(folder).expanduser()
-        commit = commits.find(revision, repository)
-        return _named(name, commits.built(commit, repository)), commits.committed(commit, repository)
+    # Folders and revisions may both have one in their names.
+    for at in re.finditer("@", what):
+        repository, revision = _path(what[: at.start()]), what[at.end() :]
+        if at.start() and repository.is_dir():
+            commit = commits.find(revision, repository)
+            return _named(name, commits.built(commit, repository)), commits.committed(commit, repository)
     try:
         version = Version(what)
     except InvalidVersion:
@@ -94,7 +97,16 @@ def _find(name: str, what: str) -> tuple[PutIn, datetime]:
         raise BenchError(
             f"{what!r}, wanted for {name}, is no version, and there is no such wheel or folder.{hint}"
         ) from None
-    return PutIn(name, str(version), INDEX), _uploaded(name, version)
+    spelled, date = _uploaded(name, version)
+    return PutIn(name, spelled, INDEX), date
+
+
+def _path(text: str) -> Path:
+    """Of a file or a folder, whatever the folder that other programs are run in."""
+    try:
+        return Path(text).expanduser().resolve()
+    except RuntimeError as error:
+        raise BenchError(f"{text!r} names a home that this machine has not: write the path in full.") from error
 
 
 def _named(name: str, put_in: PutIn) -> PutIn:
@@ -105,8 +117,17 @@ def _named(name: str, put_in: PutIn) -> PutIn:
 
 def _folder(name: str, folder: Path) -> tuple[PutIn, datetime]:
     with tempfile.TemporaryDirectory(prefix="bench-build-") as scratch:
-        commits.build_wheel(folder.resolve(), Path(scratch), f"{folder} cannot be built")
-        wheel = variants.wheel_in(Path(scratch))
+        # A copy, without what earlier builds have left there: that would be taken up again.
+        source, wheels = Path(scratch) / "source", Path(scratch) / "wheels"
+        left_out = {"build", "dist", ".venv", *(p.name for p in folder.glob("*.egg-info"))}
+        try:
+            shutil.copytree(
+                folder, source, symlinks=True, ignore=lambda at, _: left_out if Path(at) == folder else set()
+            )
+        except (OSError, shutil.Error) as error:
+            raise MachineError(f"{folder} cannot be copied to be built ({error}).") from error
+        commits.build_wheel(source, wheels, f"{folder} cannot be built")
+        wheel = variants.wheel_in(wheels)
         if wheel is None:
             raise BenchError(f"{folder} cannot be built: its build made no wheel.")
         return _wheel(name, wheel)
@@ -120,7 +141,7 @@ def _wheel(name: str, wheel: Path) -> tuple[PutIn, datetime]:
             files = sorted((i.filename, hashlib.sha256(archive.read(i)).hexdigest()) for i in archive.infolist())
     except FileNotFoundError:
         raise BenchError(f"There is no wheel {wheel}.") from None
-    except (InvalidWheelFilename, OSError, zipfile.BadZipFile) as error:
+    except (InvalidWheelFilename, OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise BenchError(f"{wheel} is no wheel that can be read ({error}).") from error
     digits = hashlib.sha256(repr(files).encode()).hexdigest()[:40]
     put_in = _named(name, PutIn(str(project), str(version), WHEEL, digits))
@@ -129,17 +150,19 @@ def _wheel(name: str, wheel: Path) -> tuple[PutIn, datetime]:
         if variants.wheel_in(target) is None:
             variants.BUILT.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="copy-", dir=variants.BUILT) as scratch:
-                shutil.copy(wheel, scratch)
+                whole = Path(scratch) / "wheel"
+                whole.mkdir()
+                shutil.copy(wheel, whole)
                 target.parent.mkdir(exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
-                shutil.copytree(scratch, target)
+                whole.rename(target)
     except OSError as error:
         raise environments.cannot_write(variants.BUILT, error) from error
     return put_in, truncated(datetime.now(UTC))
 
 
-def _uploaded(name: str, version: Version) -> datetime:
-    """The moment after which users could get a version. Raises BenchError when they cannot."""
+def _uploaded(name: str, version: Version) -> tuple[str, datetime]:
+    """A version as the index spells it, and the moment after which users could get it; BenchError when they cannot."""
     from pypi_simple import NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError
     from requests import RequestException
 
@@ -157,11 +180,12 @@ def _uploaded(name: str, version: Version) -> datetime:
         try:
             if file.upload_time is not None and Version(file.version or "") == version:
                 moments.append(file.upload_time)
+                version_of_index = file.version
         except InvalidVersion:
             continue
     if not moments:
         raise BenchError(f"The package index has no {name} {version}.")
-    return truncated(max(moments) + _UPLOADED)
+    return version_of_index, truncated(max(moments) + _UPLOADED)
 
 
 def newest_release(stacks: Iterable[Stack]) -> Stack:

@@ -64,7 +64,9 @@ def _compile(release: Release, as_of: datetime, requested: Sequence[str]) -> lis
     )
 
 
-def compile_pins(requested: Sequence[str], as_of: datetime, doing: str, *more: str) -> list[str]:
+def compile_pins(
+    requested: Sequence[str], as_of: datetime, doing: str, *more: str, prerelease: str = "disallow"
+) -> list[str]:
     """Return the pins that uv resolves for a stack's Python and platform, sorted by name.
 
     Args:
@@ -72,13 +74,14 @@ def compile_pins(requested: Sequence[str], as_of: datetime, doing: str, *more: s
         as_of: nothing that was uploaded later is considered.
         doing: the beginning of the error's sentence.
         more: further arguments of `uv pip compile`.
+        prerelease: which pre-releases are allowed, as uv calls it.
 
     Raises:
         BenchError: no network, or there is no solution.
     """
     arguments = ["pip", "compile", "-", "--no-annotate", "--no-header"]
     arguments += ["--python", str(environments.base_python()), "--python-version", environments.PYTHON]
-    arguments += ["--python-platform", PLATFORM, "--prerelease", "disallow"]
+    arguments += ["--python-platform", PLATFORM, "--prerelease", prerelease]
     arguments += ["--exclude-newer", stamp(as_of)]
     for package in ONLY_WHEELS:
         arguments += ["--only-binary", package]

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
 
 from harness.errors import BenchError, MachineError
 from harness.paths import CACHE
@@ -30,6 +31,8 @@ COMMIT, WHEEL, INDEX = "commit", "wheel", "index"
 _HEADER = re.compile(r"^# ([a-z ]+): (.*)$", re.MULTILINE)
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)$", re.MULTILINE)
 _PUT_IN = re.compile(r"([a-z0-9-]+) (\S+) (commit|wheel|index)(?: ([0-9a-f]{40}))?")
+# What users ask for with the packages of `resolving.REQUESTED`: nutpie's bounds on PyMC are those of an extra.
+_EXTRAS = {name: f"[{extras}" for name, found, extras in (r.partition("[") for r in resolving.REQUESTED) if found}
 _COMPLETE = "# complete"
 # Solves for a set of packages that may move and a set that must not; returns the versions of all.
 Solve = Callable[[frozenset[str], frozenset[str]], Mapping[str, str]]
@@ -69,6 +72,11 @@ class Variant(Stack):
         return f"{self.base} with {' and '.join(map(str, self.put_in))}"
 
     @property
+    def content(self) -> object:
+        """The packages, and which wheels."""
+        return tuple(sorted(self.packages.items())), tuple(p.digits for p in self.put_in if p.digits)
+
+    @property
     def from_files(self) -> str:
         """Requirements for the wheels. Raises BenchError when one is gone."""
         return "".join(f"{_requirement(p)}\n" for p in self.put_in if p.digits)
@@ -103,6 +111,7 @@ def make(base: Stack, put_in: Sequence[PutIn], date: datetime, records: Path | N
     path = _lock(tag)
     try:
         for recorded in () if path.exists() or records is None else sorted(records.glob(f"*/{tag}/{RECORDED}")):
+            read(recorded)
             _write(path, recorded.read_text(encoding="utf-8"))
             break
         if not path.exists():
@@ -123,7 +132,8 @@ def resolve(base: Stack, put_in: Sequence[PutIn], date: datetime) -> str:
     # A package that keeps its version may be of the base's day.
     as_of = max(date, base.resolved_as_of)
     of_index = [f"{p.name}=={p.version}" for p in put_in if not p.digits]
-    of_wheels = [_requirement(p) for p in put_in if p.digits]
+    of_wheels = [_requirement(p, _EXTRAS.get(p.name, "")) for p in put_in if p.digits]
+    early = "explicit" if any(Version(p.version).is_prerelease for p in put_in if not p.digits) else "disallow"
     versions = {p.name: p.version for p in put_in}
     pins = {name: pinned for name, pinned in base.packages.items() if name not in versions}
     requested = resolving.REQUESTED if "numba" in base.packages else resolving.WITHOUT_NUMBA
@@ -141,7 +151,7 @@ def resolve(base: Stack, put_in: Sequence[PutIn], date: datetime) -> str:
             fixed = [f"{name}=={pins[name]}" for name in sorted(staying)]
             doing = f"{' and '.join(map(str, put_in))} cannot be put into {base.tag}"
             wanted = [*versions, "pymc", *requested, *of_index, *fixed]
-            compiled = resolving.compile_pins(wanted, date, doing, *more)
+            compiled = resolving.compile_pins(wanted, date, doing, *more, prerelease=early)
         return dict(_PIN.findall("\n".join(compiled)))
 
     try:
@@ -209,12 +219,12 @@ def wheel_in(folder: Path) -> Path | None:
     return None
 
 
-def _requirement(put_in: PutIn) -> str:
-    """What asks for this wheel and no other. Raises BenchError when it is gone."""
+def _requirement(put_in: PutIn, extras: str = "") -> str:
+    """What asks for this wheel and no other, with these extras. Raises BenchError when it is gone."""
     wheel = wheel_in(folder_of(put_in.digits))
     if wheel is None:
         raise BenchError(f"The wheel of {put_in} is gone: run the same command again to build it.")
-    return f"{put_in.name} @ {wheel.as_uri()}"
+    return f"{put_in.name}{extras} @ {wheel.as_uri()}"
 
 
 def read(path: Path) -> Variant | None:
