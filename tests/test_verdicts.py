@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from harness.judging import verdicts
 from harness.judging.calibration import Calibration
-from harness.judging.comparison import Compared
+from harness.judging.comparison import Compared, Difference
 from harness.output import percent
 from tests.made_records import document, measured, side_by_side
 from tests.test_calibration import calibrated, series
@@ -77,6 +78,21 @@ def test_the_headline_counts_all_verdicts(slower, broken):
     assert "slower" in verdicts.headline(slower, OLD, NEW)
     assert "1 newly broken" in verdicts.headline(broken, OLD, NEW)
     assert "nothing to compare" in verdicts.headline(Compared([], []), OLD, NEW)
+
+
+def test_what_works_again_is_in_the_headline():
+    found = Difference(("ppca", 500, "blackjax"), "outcome", "failed", "ok", "TypeError")
+    mended = SimpleNamespace(comparisons=[], differences=[found])
+    assert verdicts.headline(mended, OLD, NEW) == f"{NEW} beside {OLD}: 1 newly working."
+
+
+@pytest.mark.parametrize("width", [80, 100, 110, 120, 200])
+def test_verdicts_are_whole_however_long_the_names_of_the_two_are(slower, width):
+    stream = io.StringIO()
+    names = [f"v6.4.0 with pytensor 2.30.2+7.g0699b48d1 (commit {n}699b48d12)" for n in (0, 1)]
+    verdicts.show(Console(file=stream, width=width), slower, *names)
+    row = next(told for told in stream.getvalue().splitlines() if told.startswith("Setup, warm caches "))
+    assert row.split()[3] == "slower"
 
 
 def test_what_is_newly_broken_comes_first_with_its_reason(broken):

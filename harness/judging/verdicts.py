@@ -163,8 +163,8 @@ def headline(compared: Compared, old: str, new: str) -> str:
     counts = {v: sum(c.verdict == v for c in compared.comparisons) for v in (WORSE, BETTER, SAME, CANNOT_TELL)}
     told = [f"{n} {verdict}" for verdict, n in counts.items() if n]
     broken = sum(d.broken for d in compared.differences)
-    if broken:
-        told.insert(0, f"{broken} newly broken")
+    working = sum(d.what == "outcome" and d.new == "ok" for d in compared.differences)
+    told = [*(f"{n} newly {word}" for n, word in ((broken, "broken"), (working, "working")) if n), *told]
     return f"{new} beside {old}: {', '.join(told) or 'nothing to compare'}."
 
 
