@@ -30,15 +30,14 @@ def session_processes(session: int) -> list[ProcessTimes]:
     """Every live process of the session. Processes that vanish while they are read are left out."""
     found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
         try:
+            if not entry.name.isdigit() or os.getsid(int(entry.name)) != session:
+                continue
             # The command name is in parentheses and may itself contain blanks and parentheses.
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        state, member_of = fields[0], int(fields[3])
-        if member_of == session and state != "Z":
+        if fields[0] != "Z":
             ticks = sum(int(f) for f in fields[11:15])
             found.append(ProcessTimes(int(entry.name), ticks / _TICKS))
     return found

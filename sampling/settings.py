@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 # A change of anything that a measured number depends on (these settings, the clocks, the estimators, a model)
 # must raise this version: asv keeps results of different versions apart.
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 SAME_DRAWS_SINCE = 5
 """The first protocol whose draws and outcomes are those of this one: later ones measure other clocks or memory."""
 

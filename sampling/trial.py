@@ -30,6 +30,9 @@ from sampling.spans import EVENTS_VARIABLE
 TIME_LIMIT_SECONDS = 600.0
 MEMORY_LIMIT_MIB = 8192.0
 _POLL_SECONDS = 0.1
+# A look at all processes' memory walks their page tables. The next one waits this many times as long as the last took,
+# so that looking takes no more than a twentieth of one processor, however many processes there are.
+_REST_AFTER_LOOK = 20
 # Nothing that works leaves the processor alone for so long; what has been forked into a deadlock does for ever.
 _IDLE_LIMIT_SECONDS = 60.0
 # What PyMC's main process sees of it, which tells a reader nothing.
@@ -112,10 +115,11 @@ def _watch(child: subprocess.Popen, measured: Path, limit: Limits) -> tuple[floa
     began = busy_at = time.monotonic()
     peak, cpu_seconds = 0.0, 0.0
     while True:
+        looked = time.monotonic()
         if not measured.exists():
             peak = max(peak, process.session_memory_mib(child.pid))
         try:
-            child.wait(_POLL_SECONDS)
+            child.wait(max(_POLL_SECONDS, _REST_AFTER_LOOK * (time.monotonic() - looked)))
             return peak, None
         except subprocess.TimeoutExpired:
             now = time.monotonic()
