@@ -7,7 +7,8 @@ WARM ?= 2
 BUDGET ?= 16
 
 .PHONY: help bench test test-fast lint check site setup clean compare compare-build report \
-	nightly-resolve nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-pages nightly-alerts
+	nightly-resolve nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-blame \
+	nightly-collect-blame nightly-pages nightly-alerts
 
 bench: setup ## measure the two newest releases, compare them, publish the site, print a summary
 	$(VENV)/bin/bench run --warm $(WARM) --budget $(BUDGET)
@@ -46,7 +47,7 @@ nightly-plan: setup ## say which stacks are to be measured
 
 # On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
 nightly-clean: ## delete what was measured and not kept (self-hosted runners)
-	rm -rf shard incoming proposal plan
+	rm -rf shard incoming proposal plan answers
 	git clean -ffdq results
 	git checkout --quiet -- results
 
@@ -55,6 +56,12 @@ nightly-measure: setup ## measure the stack that $STACK names, into shard/
 
 nightly-collect: setup ## check what is in incoming/ and push what is new
 	$(VENV)/bin/bench nightly collect --in incoming
+
+nightly-blame: setup ## ask which packages made what is alerted of, into answers/
+	$(VENV)/bin/bench nightly blame answers
+
+nightly-collect-blame: setup ## check what is in answers/ and push what is new
+	$(VENV)/bin/bench nightly collect-blame answers
 
 nightly-alerts: setup ## open, update and close the issues of the alerts
 	$(VENV)/bin/bench nightly alerts --repository "$$GITHUB_REPOSITORY" --jobs "$$NEEDS" --log "$$LOG"

@@ -54,7 +54,9 @@ def test_what_the_command_writes_is_what_is_read():
     (answer,) = blames(document()).answers
     assert answer.certain
     assert answer.says == "blackjax 1.5 → 1.6"
-    assert answer.command == "bench blame v6.1.0 v6.2.0 --model ppca --n 500 --backend blackjax --metric outcome"
+    assert (
+        answer.question.command == "bench blame v6.1.0 v6.2.0 --model ppca --n 500 --backend blackjax --metric outcome"
+    )
     assert answer.machine == "box"
 
 

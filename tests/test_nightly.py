@@ -16,7 +16,7 @@ from harness import paths
 from harness.cli import app
 from harness.errors import BenchError
 from harness.measuring.cells import Cell
-from harness.nightly import commands
+from harness.nightly import commands, planning
 from harness.nightly.github import Api
 from harness.stacks import locks, timeline, updating
 from harness.suite import inside
@@ -39,7 +39,7 @@ def results(tmp_path, monkeypatch):
 
 
 def left(tags, cells=CELLS, warm=2, machine="box"):
-    return commands.left([locks.get_stack(t) for t in tags], machine, cells, inside(), warm)
+    return planning.left([locks.get_stack(t) for t in tags], machine, cells, inside(), warm)
 
 
 def test_what_is_measured_beside_the_stack_before_is_not_left(results):

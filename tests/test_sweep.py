@@ -111,6 +111,24 @@ def test_trials_side_by_side_share_the_processors_unless_the_caller_says(
     assert record.reason == threads
 
 
+def named(*names: str) -> list[Cell]:
+    return [Cell(*(model, 500), backend) for model, _, backend in (name.partition(" ") for name in names)]
+
+
+@pytest.mark.parametrize(
+    ("before", "running", "chosen"),
+    [
+        ("arma pymc-c", "gp blackjax", "arma default"),  # in its home, the same is compiled
+        ("gp pymc-c", "arma pymc-c", "arma blackjax"),  # elsewhere it is just being compiled
+        ("gp blackjax", "wide blackjax", "arma blackjax"),  # JAX keeps nothing
+        (None, "gp blackjax", "arma blackjax"),
+    ],
+)
+def test_cells_that_compile_the_same_follow_each_other_in_one_home(before, running, chosen):
+    waiting = named("arma blackjax", "arma default", "arma nutpie-numba", "wide default")
+    assert sweep._next(waiting, *(named(before) if before else [None]), named(running)) == named(chosen)[0]
+
+
 def test_what_has_an_outcome_is_not_run_again_unless_lock_or_protocol_changed(interpreter):
     interpreter(ANSWER)
     stack = get_stack("v6.4.0")

@@ -32,10 +32,11 @@ ACTIONS = {
 }
 # Those that are more than one `bench` command.
 SETTING_UP = {"bench", "check", "site", "nightly-clean"}
-PUSHING = {("measure", "plan"), ("measure", "collect")}
+PUSHING = {("measure", "plan"), ("measure", "collect"), ("measure", "collect-blame")}
 WRITING = {
     ("measure", "plan"): {"contents"},
     ("measure", "collect"): {"contents"},
+    ("measure", "collect-blame"): {"contents"},
     ("measure", "deploy"): {"pages", "id-token"},
     ("measure", "alert"): {"issues"},
     ("report", "comment"): {"pull-requests"},
@@ -196,7 +197,8 @@ def test_what_is_collected_is_what_was_planned():
 
 def test_a_job_that_may_write_runs_nothing_that_was_measured():
     """Only these targets build, install, import or sample what is measured; what they leave is data."""
-    running = {"make nightly-resolve", "make nightly-measure", "make compare", "make compare-build", ".ci/run"}
+    building = {"make nightly-resolve", "make compare", "make compare-build", ".ci/run"}
+    running = building | {"make nightly-measure", "make nightly-blame"}
     found = {(workflow, job) for workflow, job, run in RUNS if run in running}
     assert found >= {("measure", "resolve"), ("measure", "measure"), ("compare", "compare"), ("ci", "test")}
     assert ("compare-build", "compare") in found
@@ -206,6 +208,15 @@ def test_a_job_that_may_write_runs_nothing_that_was_measured():
             assert "cache" not in str(step.get("uses", "")) + str(step.get("with", "")), (workflow, job)
     (up,), (down,) = artifacts("resolve", "upload"), artifacts("plan", "download")
     assert (up["name"], up["path"]) == (down["pattern"], down["path"]) == ("proposal", "proposal")
+    (up,), (down,) = artifacts("blame", "upload"), artifacts("collect-blame", "download")
+    assert (up["name"], up["path"]) == (down["pattern"], down["path"]) == ("blame", "answers")
+
+
+def test_what_is_alerted_of_is_told_when_it_is_known_which_package_it_was():
+    jobs = WORKFLOWS["measure"]["jobs"]
+    assert {"blame", "collect-blame"} <= set(jobs["alert"]["needs"])
+    assert "collect-blame" in jobs["site"]["needs"]
+    assert jobs["blame"]["timeout-minutes"] > 60, "the budget, and setting up"
 
 
 def test_a_pull_request_is_measured_when_it_is_labelled_and_no_later_commit_of_it():
@@ -274,7 +285,7 @@ def test_no_recipe_lets_a_shell_expand_a_name(recipe):
 
 def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():
     inputs = WORKFLOWS["measure"][True]["workflow_dispatch"]["inputs"]
-    assert set(inputs) == {"releases", "models", "backends", "warm", "runner", "machine"}
+    assert set(inputs) == {"releases", "models", "backends", "warm", "blame", "runner", "machine"}
     assert all("inputs." not in command for _, _, command in RUNS)
 
 

@@ -12,12 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness import paths
 from harness.errors import BenchError, MachineError, NotMeasuredError
 from harness.judging.blame import NEW, OLD, UNTOLD, CommitStep, most_stacks
 from harness.measuring import blame, blame_commits, cells, run
 from harness.output import console, counted, errors, minutes
 from harness.paths import ROOT
-from harness.results import blames
+from harness.results import blames, compatibility
 from harness.results.machines import machine_name
 from harness.stacks import locks
 from harness.stacks.locks import Stack, diff
@@ -78,6 +79,7 @@ def blame_command(
         raise typer.Exit(130) from None
     answer = document(found) | document_of_commits(commits)
     kept = blames.keep(answer)
+    compatibility.tell(paths.RESULTS, compatibility.DOCUMENT, inside()["backends"])
     if as_json:
         print(json.dumps(answer, indent=1))
     else:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ from harness.stacks.locks import Stack, of_releases
 from harness.suite import suite_commit
 
 _TYPICAL_TRIAL_SECONDS = 18.0
+# PyTensor and Numba keep what they compile for these, and several compile the same; JAX keeps nothing.
+_KEEP_WHAT_THEY_COMPILE = frozenset({"default", "pymc-c", "pymc-numba", "nutpie-numba"})
 
 
 def last_patches(stacks: Iterable[Stack]) -> list[Stack]:
@@ -132,6 +133,17 @@ def _variables(stack: Stack, machine: str, jobs: int) -> dict[str, str]:
     }
 
 
+def _next(waiting: Iterable[Cell], before: Cell | None, running: Iterable[Cell]) -> Cell:
+    """Which of the waiting cells is run in a home: one of which much has been compiled there, for the cell `before`,
+    else one of which nothing is being compiled in another home."""
+
+    def compiles(cell: Cell | None) -> tuple | Cell | None:
+        return (cell.model, cell.n) if cell and cell.backend in _KEEP_WHAT_THEY_COMPILE else cell
+
+    elsewhere = {compiles(cell) for cell in running}
+    return min(waiting, key=lambda cell: 0 if compiles(cell) == compiles(before) else 1 + (compiles(cell) in elsewhere))
+
+
 def _start(
     stack: Stack, environment: Path, variables: Mapping[str, str], cell: Cell, folder: Path, earlier: list[dict]
 ) -> _Trial:
@@ -177,30 +189,31 @@ def sweep_stack(
     A stack that cannot be installed fails all its cells, with the reason. Raises MachineError when it is the machine
     or its network that prevents it, and nothing is recorded then.
     """
-    waiting, running, protocol = deque(wanted), [], description["protocol"]
+    waiting, running, protocol = list(wanted), [], description["protocol"]
     try:
         environment = stack_environment(stack)
     except MachineError:
         raise
     except BenchError as error:
-        while waiting:
-            cell = waiting.popleft()
+        for cell in waiting:
             yield _keep(machine, stack, cell, [_no_record(cell, str(error))], protocol)
         return
     variables = _variables(stack, machine, jobs)
     with tempfile.TemporaryDirectory(prefix="sweep-") as temporary, _ended(running):
-        idle = [Path(temporary) / str(job) for job in range(jobs)]
+        idle: dict[Path, Cell | None] = {Path(temporary) / str(job): None for job in range(jobs)}
         for folder in idle:
             folder.mkdir()
         while waiting or running:
             while waiting and idle:
-                cell = waiting.popleft()
+                folder, before = idle.popitem()
+                cell = _next(waiting, before, (trial.cell for trial in running))
+                waiting.remove(cell)
                 # Evidence stays: no seed is asked twice for what it has answered.
                 kept = _kept(machine, stack, cell, description["same_draws_since"])
                 answered = any(r.outcome in ("ok", "invalid") for r in kept)
                 documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
                 earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]
-                running.append(_start(stack, environment, variables, cell, idle.pop(), earlier))
+                running.append(_start(stack, environment, variables, cell, folder, earlier))
             time.sleep(0.1)
             for trial in [t for t in running if t.process.poll() is not None]:
                 trials = [*trial.earlier, trial.record()]
@@ -209,7 +222,7 @@ def sweep_stack(
                 if to_be_confirmed(records):
                     running.append(_start(stack, environment, variables, trial.cell, trial.folder, trials))
                 else:
-                    idle.append(trial.folder)
+                    idle[trial.folder] = trial.cell
                     yield records
 
 

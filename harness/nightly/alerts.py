@@ -26,7 +26,7 @@ from harness.judging.changes import Change, Step, Turn
 from harness.judging.comparison import MARGIN, Comparison
 from harness.nightly.github import Api
 from harness.output import quoted
-from harness.results.blames import Blamed
+from harness.results.blames import OUTCOME, Blamed, Question
 from harness.results.store import Key, MachineResults
 from harness.stacks import locks
 from harness.stacks.locks import Stack
@@ -45,11 +45,15 @@ _LONGEST_TITLE, _LONGEST_REASON, _LONGEST_PART = 250, 10_000, 500
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know of. `key` stays the same as long as it is the same finding, whatever its numbers."""
+    """Something to know of. `key` stays the same as long as it is the same finding, whatever its numbers.
+
+    `asks` is what would say which package it was; None where that is known, or cannot be asked.
+    """
 
     key: str
     title: str
     body: str
+    asks: Question | None = None
 
     @property
     def identity(self) -> str:
@@ -281,7 +285,7 @@ def _blame(found: Iterable[Blamed | None]) -> str:
     if blamed is None:
         return ""
     links = "".join(f" <{p.changes}>" for p in blamed.packages if p.changes)
-    return f"\n\n**It was {quoted(blamed.says)}**, as `{blamed.command}` found.{links}"
+    return f"\n\n**It was {quoted(blamed.says)}**, as `{blamed.question.command}` found.{links}"
 
 
 def _release(tag: str) -> str:
@@ -313,11 +317,13 @@ def _turned(content: MachineResults, old: str | None, new: str, turn: Turn, site
     kind = turn.after if turn.after in ("ok", "invalid") else "broken"
     key = (turn.model, turn.n, turn.backend)
     blamed = _blame([content.blames.of_outcome(old, new, key, (turn.before, turn.after), turn.reason)])
+    asks = Question(old, new, *key, OUTCOME) if old and not blamed else None
     return Finding(
         f"turn {turn.model} {turn.n} {turn.backend} {new} {kind}",
         f"{where} {words.get(turn.after, 'is broken')} in {_release(new)}",
         f"{where} {before} and is `{turn.after}` in {_release(new)}.{reason}{blamed}\n\n"
         f"{_about(content, old, new, site)}",
+        asks,
     )
 
 
@@ -339,6 +345,7 @@ def _slower(content: MachineResults, step: Step, key: Key, found: Sequence[Compa
         f"{_release(step.new)}",
         f"Measured side by side with {_release(step.old)}, it takes more:\n\n{listed}{blamed}\n\n"
         f"{_about(content, step.old, step.new, site)}",
+        None if blamed else Question(step.old, step.new, *key, worst.quantity.name),
     )
 
 
@@ -358,6 +365,7 @@ def _counted(
         f"counters {model} {n} {step.new}",
         f"The graph of {model} (n={n}) is larger in {_release(step.new)}",
         f"By a tenth or more:\n\n{lines}{more}{blamed}\n\n{_about(content, step.old, step.new, site)}",
+        None if blamed else Question(step.old, step.new, model, n, found[0].new.backend, found[0].metric.name),
     )
 
 

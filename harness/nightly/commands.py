@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -18,10 +18,10 @@ import typer
 from harness import paths
 from harness.errors import BenchError
 from harness.measuring import cells, rounds, run
-from harness.measuring.cells import Cell
-from harness.nightly import alerts, candidate, report
+from harness.nightly import alerts, blaming, candidate, report
 from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
+from harness.nightly.planning import left, side_by_side
 from harness.output import console, job_page, minutes, printable, quoted
 from harness.paths import ROOT
 from harness.results import store
@@ -118,29 +118,6 @@ def plan(
     if to:
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(found + "\n")
-
-
-def left(chosen: Sequence[Stack], machine: str, wanted: Sequence[Cell], description: Mapping, warm: int) -> list[str]:
-    """The tags of stacks of which some of these parameter sets are not measured on a machine, beside the stack before,
-    newest first.
-
-    One that cannot be installed has nothing left: it was tried when it was locked.
-    """
-    return [
-        stack.tag
-        for stack in sorted(chosen, key=lambda s: s.date, reverse=True)
-        if _installs(stack) and not set(wanted) <= run.measured(machine, side_by_side(stack), description, warm)
-    ]
-
-
-def side_by_side(stack: Stack) -> list[Stack]:
-    """The stacks that are measured in the same rounds as this one: the one before it that can be installed, and it."""
-    before = [s for s in locks.load_stacks() if s.date < stack.date and _installs(s)]
-    return [*sorted(before, key=lambda s: s.date)[-1:], stack]
-
-
-def _installs(stack: Stack) -> bool:
-    return "install" not in locks.recorded_imports().get(stack.tag, {})
 
 
 @app.command()
@@ -285,6 +262,43 @@ def _names(what: str, tags: Sequence[str]) -> str:
     return f"the {what}{'s' if len(tags) > 1 else ''} {shown}"
 
 
+@app.command("blame")
+def blame_command(
+    to: Annotated[Path, typer.Argument(help="The folder that is handed on.")],
+    budget: Annotated[float, typer.Option(min=1, envvar="BENCH_BLAME_MINUTES", help="Minutes at most.")] = 60,
+) -> None:
+    """Ask which packages made what is alerted of on this machine, what takes least first, until the time is up.
+
+    An answer is kept in results/blame/, and copied to a folder. What was measured is kept, and the same command goes
+    on from there.
+    """
+    blaming.answer(machine_name(), _results(paths.RESULTS), to, 60 * budget, _say)
+
+
+@app.command("collect-blame")
+def collect_blame(
+    folder: Annotated[Path, typer.Argument(help="The folder that `blame` wrote; nothing is new where it is none.")],
+    branch: Branch = "main",
+) -> None:
+    """Check answers of `blame`, and push those to what is asked on the branch, too."""
+    found = Collected()
+
+    def add(checkout: Path) -> str:
+        nonlocal found
+        found = blaming.take(folder, checkout, machine_name(), inside())
+        return "Say which packages made what is alerted of"
+
+    commit = change_branch(ROOT, branch, add, _say)
+    output("new", ", ".join(found.new) if commit else "")
+    _say(f"Pushed {commit[:12]} to {branch}: {', '.join(found.new)}." if commit else "No new answer.")
+    if found.refused:
+        raise BenchError(f"Refused: {_listed(found.refused)}.")
+
+
+def _results(folder: Path) -> store.Results:
+    return store.Results(folder, inside())
+
+
 @app.command()
 def pages(
     repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="owner/name; needs GITHUB_TOKEN.")],
@@ -326,7 +340,7 @@ def alerts_command(
     failed = _failed(jobs) if jobs else []
     try:
         found = alerts.not_installed(locks.load_stacks(), locks.recorded_imports())
-        machines = store.load(store.Results(paths.RESULTS, inside()))
+        machines = store.load(_results(paths.RESULTS))
         found += alerts.findings(machines, site)
     except Exception as error:
         # What keeps findings from being found may be what made the run fail, and somebody is to know of that.

@@ -25,6 +25,35 @@ _Tag = Annotated[str, StringConstraints(pattern=f"^{TAG}$")]
 _Digits = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 
 
+@dataclass(frozen=True)
+class Question:
+    """Which package made a metric of a parameter set another one, between two stacks?"""
+
+    old: str
+    new: str
+    model: str
+    n: int
+    backend: str
+    metric: str
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `bench blame` is told."""
+        named = ["--model", self.model, "--n", str(self.n), "--backend", self.backend, "--metric", self.metric]
+        return [self.old, self.new, *named]
+
+    @property
+    def command(self) -> str:
+        """What finds the answer."""
+        return " ".join(["bench blame", *self.arguments])
+
+    def path(self, results: Path) -> Path:
+        """Where the answer is kept, in a folder of results."""
+        return (
+            results / "blame" / f"{self.old}..{self.new}" / f"{self.model}-{self.n}-{self.backend}.{self.metric}.json"
+        )
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -121,12 +150,10 @@ class Blamed(_Strict):
         return " and ".join(map(str, self.packages)) + (", together" if len(self.packages) > 1 else "")
 
     @property
-    def command(self) -> str:
-        """What finds it again."""
+    def question(self) -> Question:
+        """What it answers."""
         old, new = (end.stack for end in self.ends)
-        return (
-            f"bench blame {old} {new} --model {self.model} --n {self.n} --backend {self.backend} --metric {self.metric}"
-        )
+        return Question(old, new, *self.key, self.metric)
 
     def explains(self, reason: str) -> bool:
         """Whether it is about a failure for this reason, whatever the versions."""
@@ -138,27 +165,30 @@ def without_versions(reason: str) -> str:
     return _VERSIONS.sub("", reason)
 
 
-def path_of(document: Mapping) -> Path:
-    """Where the answer to a question is kept."""
-    old, new = (end["stack"] for end in document["ends"])
-    name = f"{document['model']}-{document['n']}-{document['backend']}.{document['metric']}.json"
-    return paths.RESULTS / "blame" / f"{old}..{new}" / name
-
-
 def keep(document: Mapping) -> Path:
     """Write an answer in the place of an earlier one to the same question, unless that was certain and this is not.
 
     Raises BenchError when it is none.
     """
-    path = path_of(document)
-    _checked(document, path)
     try:
-        was_certain = Blamed.model_validate_json(path.read_bytes()).certain
-    except (OSError, ValueError):
+        path = Blamed.model_validate(document).question.path(paths.RESULTS)
+    except ValidationError as error:
+        raise BenchError(f"The answer cannot be kept: {_problem(error)}.") from error
+    try:
+        was_certain = read(path).certain
+    except BenchError:
         was_certain = False
     if document["certain"] or not was_certain:
         write_document(path, document)
     return path
+
+
+def read(path: Path) -> Blamed:
+    """An answer. Raises BenchError where a file holds none."""
+    try:
+        return Blamed.model_validate_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BenchError(f"{path} is no answer of `bench blame` ({_problem(error)}): run the command again.") from error
 
 
 def read_all(folder: Path) -> tuple[list[Blamed], list[str]]:
@@ -166,17 +196,10 @@ def read_all(folder: Path) -> tuple[list[Blamed], list[str]]:
     found, damaged = [], []
     for path in sorted((folder / "blame").glob("*/*.json")):
         try:
-            found.append(Blamed.model_validate_json(path.read_bytes()))
-        except (OSError, ValueError, RecursionError) as error:
-            damaged.append(f"{path} is no answer of `bench blame` ({_problem(error)}): run the command again.")
+            found.append(read(path))
+        except BenchError as error:
+            damaged.append(str(error))
     return found, damaged
-
-
-def _checked(document: Mapping, path: Path) -> None:
-    try:
-        Blamed.model_validate(document)
-    except ValidationError as error:
-        raise BenchError(f"{path.name} cannot be kept: {_problem(error)}.") from error
 
 
 def _problem(error: Exception) -> str:

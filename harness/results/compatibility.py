@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from harness.errors import BenchError
 from harness.paths import ROOT
-from harness.results.blames import Blames
+from harness.results.blames import Blames, read_all
 from harness.results.fields import Name, Outcome, Text
 from harness.results.records import Record, read_records
 from harness.stacks.locks import TAG
@@ -97,10 +97,24 @@ def write(document: Mapping, backends: Sequence[str], blames: Blames) -> None:
     """Write the table and its page, columns in the order of `backends`; nothing when nothing is in it."""
     if not document["releases"]:
         return
-    for path, text in ((TABLE, json.dumps(document, indent=1) + "\n"), (DOCUMENT, page(document, backends, blames))):
-        part = path.with_name(path.name + ".part")
-        part.write_text(text)
-        part.replace(path)
+    _write(TABLE, json.dumps(document, indent=1) + "\n")
+    _write(DOCUMENT, page(document, backends, blames))
+
+
+def tell(results: Path, document: Path, backends: Sequence[str]) -> None:
+    """Write the page of the table in a folder of results anew, with what is known there of which package it was.
+
+    Nothing where there is no table.
+    """
+    kept = results / TABLE.name
+    if kept.exists():
+        _write(document, page(read(kept), backends, Blames(read_all(results)[0])))
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 class _Cell(BaseModel):
@@ -177,7 +191,7 @@ class _Notes:
         for number, (what, versions) in enumerate(self.seen_with.items(), 1):
             lines.append(f"{number}. {_escaped(what)}" + "".join(f"<br>with {_escaped(v)}" for v in versions))
             if blamed := self._blamed[what]:
-                lines[-1] += f"<br>It began with {_escaped(blamed.says)}: `{blamed.command}`"
+                lines[-1] += f"<br>It began with {_escaped(blamed.says)}: `{blamed.question.command}`"
         return "\n".join(lines) + "\n"
 
 
