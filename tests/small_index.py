@@ -74,19 +74,28 @@ class Index(ThreadingHTTPServer):
         path = wheel(self.folder, name, version, requires, files)
         self.files.setdefault(name.replace("_", "-"), []).append((path, uploaded))
 
+    def page(self, name: str) -> bytes | None:
+        """What it says of a package, or None where it has none of that name."""
+        if name not in self.files:
+            return None
+        files = [
+            {"filename": path.name, "url": f"/files/{path.name}", "hashes": {}, "upload-time": f"{when}T00:00:00Z"}
+            for path, when in self.files[name]
+        ]
+        return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
+
+    def content(self, filename: str) -> bytes:
+        """A file."""
+        return (self.folder / filename).read_bytes()
+
 
 class _Pages(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         _, kind, name, *_ = self.path.split("/")
-        if kind == "simple" and name in self.server.files:
-            files = [
-                {"filename": path.name, "url": f"/files/{path.name}", "hashes": {}, "upload-time": f"{when}T00:00:00Z"}
-                for path, when in self.server.files[name]
-            ]
-            body = json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
+        if kind == "simple" and (body := self.server.page(name)):
             self._send(200, body, "application/vnd.pypi.simple.v1+json")
         elif kind == "files":
-            self._send(200, (self.server.folder / name).read_bytes(), "application/octet-stream")
+            self._send(200, self.server.content(name), "application/octet-stream")
         else:
             self._send(404, b"", "text/plain")
 
