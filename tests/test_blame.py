@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,7 +58,7 @@ class History:
 
     def side(self, new: frozenset[str]) -> Answer:
         if self.unresolvable(new):
-            return Answer(UNTOLD, "it cannot be resolved")
+            return Answer(UNTOLD, "it cannot be resolved", exists=False)
         if new not in self.asked:
             self.asked.append(new)
         return Answer(NEW if self.guilty <= new else OLD)
@@ -111,11 +111,9 @@ def test_what_does_not_resolve_is_stepped_around_and_nobody_innocent_is_named_fo
     made.uploaded[b] = made.uploaded[a]
     made.unresolvable = lambda new: (a in new) != (b in new)
     found, _ = made.blame()
-    assert made.guilty <= set(found.names)
-    if found.certain:
-        assert set(found.names) == made.guilty
-    else:
-        assert set(found.names) <= {a, b}
+    assert found.certain
+    # Nobody could have only one of these two.
+    assert set(found.names) == ({a, b} if made.guilty & {a, b} else made.guilty)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -126,9 +124,35 @@ def test_where_much_cannot_be_told_the_guilty_one_is_among_those_that_are_named(
     found, reached = made.blame()
     assert made.guilty <= set(found.names)
     if found.certain:
-        assert set(found.names) == made.guilty
+        assert all(group in found.bound for group in found.groups if set(group) - made.guilty)
     for moment in reached.untold:
         assert (reached.before or START - timedelta(days=1)) < moment < (reached.after or START + timedelta(days=99))
+
+
+def bound_to_each_other(*names: str):
+    """What says that some of these are new and others are not has no stack."""
+    return lambda new: 0 < len(set(names) & new) < len(names)
+
+
+@pytest.mark.parametrize("names", [("p03", "p07"), ("p01", "p03", "p07")])
+def test_packages_that_ask_for_each_others_versions_are_named_as_what_cannot_be_had_apart(names):
+    h = history(1, 12, 1)
+    h.guilty, h.unresolvable = frozenset({"p03"}), bound_to_each_other(*names)
+    found, _ = h.blame()
+    assert found.certain
+    assert found.groups == (names,)
+    assert len(h.asked) <= 12
+
+
+def test_packages_of_which_one_could_be_had_alone_are_not_bound():
+    h = history(1, 12, 1)
+    # The new p07 is never without the new p03, and one cannot tell what the new p03 alone does.
+    h.guilty, h.unresolvable = frozenset({"p03"}), lambda new: "p07" in new and "p03" not in new
+    asked = h.side
+    h.side = lambda new: Answer(UNTOLD, "it fails to import") if "p03" in new and "p07" not in new else asked(new)
+    found, _ = h.blame()
+    assert not found.certain
+    assert set(found.names) == {"p03", "p07"}
 
 
 def test_days_that_cannot_be_told_are_said():
@@ -312,6 +336,14 @@ def test_what_is_not_certain_is_not_said_to_be():
 
 
 OF_PYTENSOR = CommitStep(line(2)[0], line(2)[1], {})
+
+
+def test_what_cannot_be_had_apart_is_said_to_be():
+    both = found((("blackjax", "pymc"),), Answer(NEW), Answer(OLD))
+    assert not both.culprits.certain
+    bound = replace(both, culprits=replace(both.culprits, bound=frozenset(both.culprits.groups)))
+    said = "\n".join(blame_command.told(bound))
+    assert "Blame: blackjax 1.5 → 1.6 and pymc 6.1.0 → 6.1.0, which cannot be had apart." in said
 
 
 def test_a_commit_is_said_with_its_subject_and_where_to_read_it():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import combinations
 
 OLD, NEW, UNTOLD = "old", "new", "untold"
 """On which side of the difference a stack is; untold, with a reason, when that is not known."""
@@ -57,11 +58,13 @@ Candidate = AsOf | Mixed | Commit
 
 @dataclass(frozen=True)
 class Answer:
-    """On which side a candidate is, why that cannot be told, and what was seen of it."""
+    """On which side a candidate is, why that cannot be told, and what was seen of it; `exists` is whether there is such
+    a stack, by what packages say of each other."""
 
     side: str
     reason: str = ""
     seen: str = ""
+    exists: bool = True
 
 
 Ask = Callable[[Candidate], Answer]
@@ -94,13 +97,15 @@ def narrow(new: int, ask: Callable[[int], Answer]) -> Narrowed:
 
 @dataclass(frozen=True)
 class Culprits:
-    """The packages that make a difference, all together: each group is one package, or several of which it could not be
-    told which. `into` is what the older stack does with their new versions, `out_of` the newer one with their old ones.
+    """The packages that make a difference, all together: each group is one package, several that cannot be had apart
+    (those of `bound`), or several of which it could not be told which. `into` is what the older stack does with their
+    new versions, `out_of` the newer one with their old ones.
     """
 
     groups: tuple[tuple[str, ...], ...]
     into: Answer
     out_of: Answer
+    bound: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,8 +114,9 @@ class Culprits:
 
     @property
     def certain(self) -> bool:
-        """Whether each is one package, and together they make the difference both ways."""
-        return all(len(g) == 1 for g in self.groups) and (self.into.side, self.out_of.side) == (NEW, OLD)
+        """Whether each is one package, or cannot be had apart, and together they make the difference both ways."""
+        known = all(len(g) == 1 or g in self.bound for g in self.groups)
+        return known and (self.into.side, self.out_of.side) == (NEW, OLD)
 
 
 def culprits(names: Sequence[str], ask: Ask) -> Culprits:
@@ -130,8 +136,35 @@ def culprits(names: Sequence[str], ask: Ask) -> Culprits:
         answer = Answer(NEW) if moved == set(names) else ask(Mixed("before", moved))
         if answer.side != OLD or not pool:
             break
+    if answer.side == NEW:
+        groups = [_fewest(group, moved - set(group), ask) for group in groups]
+        moved = frozenset(name for group in groups for name in group)
+        answer = Answer(NEW) if moved == set(names) else ask(Mixed("before", moved))
     out_of = Answer(OLD) if moved == set(names) else ask(Mixed("after", moved))
-    return Culprits(tuple(sorted(groups)), answer, out_of)
+    bound = frozenset(g for g in groups if 1 < len(g) <= MOST_CULPRITS and _are_bound(g, moved - set(g), ask))
+    return Culprits(tuple(sorted(groups)), answer, out_of, bound)
+
+
+def _fewest(group: Sequence[str], others: frozenset[str], ask: Ask) -> tuple[str, ...]:
+    """The fewest packages of a group of which it could not be told which that make the difference as all of them do,
+    beside the other culprits; what cannot be told is taken for what does not make it."""
+
+    def needed(beside: frozenset[str], is_more: bool, among: Sequence[str]) -> list[str]:
+        if is_more and ask(Mixed("before", beside)).side == NEW:
+            return []
+        if len(among) == 1:
+            return list(among)
+        first, second = among[: len(among) // 2], among[len(among) // 2 :]
+        of_second = needed(beside | set(first), True, second)
+        return [*needed(beside | set(of_second), bool(of_second), first), *of_second]
+
+    return tuple(needed(others, False, group))
+
+
+def _are_bound(group: Sequence[str], others: frozenset[str], ask: Ask) -> bool:
+    """Whether no part of a group can be moved without the rest, beside the other culprits, either way."""
+    parts = [set(part) for many in range(1, len(group)) for part in combinations(group, many)]
+    return not any(ask(Mixed(into, others | part)).exists for into in ("before", "after") for part in parts)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ class Search:
         except MachineError:
             raise
         except BenchError as error:
-            return self._said(candidate, Answer(UNTOLD, _shortened(str(error))))
+            return self._said(candidate, Answer(UNTOLD, _shortened(str(error)), exists=False))
         key = repr(stack.content)
         if key not in self._asked:
             same = {repr(end.content): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness import paths
 from harness.errors import BenchError, MachineError, NotMeasuredError
-from harness.judging.blame import NEW, OLD, UNTOLD, CommitStep, most_stacks
+from harness.judging.blame import NEW, OLD, UNTOLD, Answer, CommitStep, most_stacks
 from harness.measuring import blame, blame_commits, cells, run
 from harness.output import console, counted, errors, minutes
 from harness.paths import ROOT
@@ -140,7 +140,7 @@ def told(found: blame.Blame) -> list[str]:
     together = " and ".join(versions)
     lines = ["", f"{found.cell}, {found.criterion.title}: {found.seen[0]} → {found.seen[1]}"]
     if found.culprits.certain:
-        lines.append(f"Blame: {together}{', together' if len(versions) > 1 else ''}.")
+        lines.append(f"Blame: {together}{blames.how_many(found.culprits.groups)}.")
     elif any(len(group) > 1 for group in found.culprits.groups):
         lines.append(f"Blame: one of {together}, or some of them together; it could not be told which.")
     else:
@@ -182,7 +182,7 @@ def document_of_commits(step: CommitStep | str | None) -> dict:
     return {"commits": told | {"untold": [{"commit": c.digits, "reason": why} for c, why in step.untold.items()]}}
 
 
-def _because(answer) -> str:
+def _because(answer: Answer) -> str:
     said = answer.seen or answer.reason
     return f" ({said})" if said else ""
 
@@ -203,6 +203,10 @@ def _link(name: str, before: Stack, after: Stack) -> str | None:
     return f"https://github.com/{repository}/compare/{prefix}{versions[0]}...{prefix}{versions[1]}"
 
 
+def _given(answer: Answer) -> dict:
+    return {"side": answer.side, "reason": answer.reason, "seen": answer.seen}
+
+
 def document(found: blame.Blame) -> dict:
     """What was found, as data."""
     before, after = found.sides
@@ -221,6 +225,6 @@ def document(found: blame.Blame) -> dict:
             for name in found.culprits.names
         ],
         "groups": [list(group) for group in found.culprits.groups],
-        "new_into_old": vars(found.culprits.into), "old_into_new": vars(found.culprits.out_of),
+        "new_into_old": _given(found.culprits.into), "old_into_new": _given(found.culprits.out_of),
         "effects": found.effects, "untold": found.untold, "measured_stacks": found.measured,
     }  # fmt: skip

@@ -147,7 +147,12 @@ class Blamed(_Strict):
     @property
     def says(self) -> str:
         """What made the difference: `blackjax 1.5 → 1.6`, or several together."""
-        return " and ".join(map(str, self.packages)) + (", together" if len(self.packages) > 1 else "")
+        return " and ".join(map(str, self.packages)) + self.how_many
+
+    @property
+    def how_many(self) -> str:
+        """What is said after their names."""
+        return how_many(self.groups) if self.certain else ""
 
     @property
     def question(self) -> Question:
@@ -158,6 +163,13 @@ class Blamed(_Strict):
     def explains(self, reason: str) -> bool:
         """Whether it is about a failure for this reason, whatever the versions."""
         return without_versions(f"failed: {reason}") in {without_versions(end.seen) for end in self.ends}
+
+
+def how_many(groups: Sequence[Sequence[str]]) -> str:
+    """What is said after the names of culprits that are certain."""
+    if any(len(group) > 1 for group in groups):
+        return ", which cannot be had apart"
+    return ", together" if len(groups) > 1 else ""
 
 
 def without_versions(reason: str) -> str:
