@@ -204,7 +204,7 @@ def sweep_command(
     try:
         for stack in chosen:
             if plan[stack.tag]:
-                _sweep_stack(machine, stack, plan[stack.tag], description, jobs)
+                _sweep_stack(machine, stack, sweep.longest_first(machine, plan[stack.tag]), description, jobs)
     except KeyboardInterrupt:
         print(
             "bench: interrupted; what has an outcome is kept, and the same command goes on from there.", file=sys.stderr

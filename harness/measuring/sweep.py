@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -71,17 +72,30 @@ def check_records(but: Iterable[Path]) -> None:
         read_records(path, measurement=False)
 
 
-def estimate_seconds(machine: str, wanted: Iterable[Cell], jobs: int) -> float:
-    """What these cells will take: what they took before on this machine, in any release, else a typical trial."""
+@cache
+def _took(folder: Path) -> dict[Cell, float]:
+    """What cells took in a machine's sweeps of any release: seconds, medians."""
     took: dict[Cell, list[float]] = {}
-    for path in (paths.RESULTS / "sweep" / machine).glob("*/*.json"):
+    for path in folder.glob("*/*.json"):
         try:
             records = read_records(path, measurement=False)
         except BenchError:
             continue
         s = records[0].settings
         took.setdefault(Cell(s.model, s.n, s.backend), []).append(sum(r.trial_wall_seconds for r in records))
-    return sum(median(took.get(cell, [_TYPICAL_TRIAL_SECONDS])) for cell in wanted) / jobs
+    return {cell: median(seconds) for cell, seconds in took.items()}
+
+
+def estimate_seconds(machine: str, wanted: Iterable[Cell], jobs: int) -> float:
+    """What these cells will take: what they took before on this machine, in any release, else a typical trial."""
+    took = _took(paths.RESULTS / "sweep" / machine)
+    return sum(took.get(cell, _TYPICAL_TRIAL_SECONDS) for cell in wanted) / jobs
+
+
+def longest_first(machine: str, wanted: Iterable[Cell]) -> list[Cell]:
+    """In the order in which they are begun, so that no long trial is left alone at the end."""
+    took = _took(paths.RESULTS / "sweep" / machine)
+    return sorted(wanted, key=lambda cell: took.get(cell, _TYPICAL_TRIAL_SECONDS), reverse=True)
 
 
 @dataclass
