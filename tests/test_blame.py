@@ -7,8 +7,10 @@ import math
 import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from harness.errors import BenchError
 from harness.judging import blame
@@ -298,6 +300,21 @@ def test_commits_that_do_not_show_the_difference_are_not_searched(sides):
 
     assert "do not show it" in commit_step(commits, ask)
     assert len(asked) <= 2
+
+
+@pytest.mark.parametrize(("kind", "warm"), [("cold", 0), ("warm", 1)])
+def test_what_fails_in_the_cold_trial_is_asked_of_by_cold_trials_alone(monkeypatch, kind, warm):
+    search = measuring.Search(
+        Console(quiet=True), (lock("6.1.0", 1), lock("6.2.0", 9)), Cell("ppca", 500, "x"), "box", {}
+    )
+    seen = {"6.1.0": measuring.Seen("ok"), "6.2.0": measuring.Seen("failed", "TypeError")}
+    records = {"6.1.0": [], "6.2.0": [SimpleNamespace(kind=kind, outcome="failed")]}
+    monkeypatch.setattr(search, "_arm", lambda stack: stack)
+    monkeypatch.setattr(search, "_seen_of", lambda stack, _criterion: seen[stack.version])
+    monkeypatch.setattr(search, "_measurement", lambda stack: SimpleNamespace(records=records[stack.version]))
+    criterion, both = search.differ(None)
+    assert both == ("ok", "failed: TypeError")
+    assert criterion.rounds == {"cold": 1, "warm": warm}
 
 
 # What is said

@@ -23,7 +23,7 @@ from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds, apart
 from harness.measuring.run import follow
 from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
-from harness.results.records import Measurement
+from harness.results.records import Measurement, why_not
 from harness.stacks import mixing
 from harness.stacks.locks import Stack, diff
 
@@ -37,11 +37,12 @@ _VERSIONS = re.compile(r" \([^()]*\)$")
 
 @dataclass(frozen=True)
 class Criterion:
-    """What tells the two ends apart: an outcome, a count, or a time."""
+    """What tells the two ends apart: an outcome, a count, or a time; `cold` is whether cold trials show it."""
 
     name: str
     counter: Metric | None = None
     quantity: Quantity | None = None
+    cold: bool = False
 
     @property
     def title(self) -> str:
@@ -51,13 +52,13 @@ class Criterion:
     @property
     def rounds(self) -> dict[str, int]:
         """What one stack is measured by where no clock is needed."""
-        return {COLD: 1, WARM: 0 if self.counter and self.counter.or_cold else 1}
+        return {COLD: 1, WARM: 0 if self.cold else 1}
 
 
 def criteria() -> dict[str, Criterion]:
     """All that can be asked for, by name."""
     found = {OUTCOME: Criterion(OUTCOME)}
-    found |= {metric.name: Criterion(metric.name, counter=metric) for metric in COUNTERS}
+    found |= {metric.name: Criterion(metric.name, counter=metric, cold=metric.or_cold) for metric in COUNTERS}
     return found | {q.name: Criterion(q.name, quantity=q) for q in QUANTITIES}
 
 
@@ -131,7 +132,8 @@ class Search:
         self._old, self._new = (self._seen_of(stack, criteria()[OUTCOME]) for stack in self.ends)
         if wanted is None or wanted.name == OUTCOME:
             if self._old.kind != self._new.kind:
-                return self._chosen(criteria()[OUTCOME])
+                failed = [why_not(self._measurement(self._arm(stack)).records) for stack in self.ends]
+                return self._chosen(Criterion(OUTCOME, cold=any(r and r.kind == COLD for r in failed)))
             if wanted or self._old.value != "ok":
                 raise BenchError(f"{old.tag} and {new.tag} do not differ: {self.cell} is {self._old} in both.")
         if self._old.value != "ok" or self._new.value != "ok":
