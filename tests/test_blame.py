@@ -37,6 +37,7 @@ from harness.stacks.locks import Difference, parse
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEEDS = range(40)
+CELL, OUTCOME = Cell("ppca", 500, "blackjax"), measuring.criteria()["outcome"]
 
 
 @dataclass
@@ -317,6 +318,22 @@ def test_what_fails_in_the_cold_trial_is_asked_of_by_cold_trials_alone(monkeypat
     assert criterion.rounds == {"cold": 1, "warm": warm}
 
 
+@pytest.mark.parametrize(
+    ("old", "seen", "side"),
+    [
+        (("failed", "ImportError"), ("ok", None), OLD),
+        (("failed", "ImportError"), ("failed", "ImportError (jax 0.9)"), OLD),
+        (("failed", "ImportError"), ("failed", "ValueError"), UNTOLD),
+        (("ok", None), ("failed", "ValueError"), UNTOLD),
+        (("ok", None), ("failed", "TypeError (jax 0.9)"), NEW),
+    ],
+)
+def test_what_made_the_newer_failure_is_looked_for_wherever_an_older_one_ended(old, seen, side):
+    search = measuring.Search(Console(quiet=True), (lock("6.1.0", 1), lock("6.2.0", 9)), CELL, "box", {})
+    search._old, search._new, search.criterion = measuring.Seen(*old), measuring.Seen("failed", "TypeError"), OUTCOME
+    assert search._side_of(measuring.Seen(*seen)).side == side
+
+
 # What is said
 
 
@@ -328,7 +345,7 @@ def lock(pymc: str, day: int, **packages: str):
 def found(groups, into, out_of):
     before, after = lock("6.1.0", 2, blackjax="1.5"), lock("6.1.0", 3, blackjax="1.6")
     return measuring.Blame(
-        measuring.criteria()["outcome"], Cell("ppca", 500, "blackjax"), (lock("6.1.0", 1), lock("6.2.0", 9)),
+        OUTCOME, CELL, (lock("6.1.0", 1), lock("6.2.0", 9)),
         ("ok", "failed: TypeError"), blame.Step(None, None, {}), (before, after),
         blame.Culprits(groups, into, out_of), 7, ["as of 2026-01-05: it cannot be resolved"],
     )  # fmt: skip

@@ -211,6 +211,9 @@ class Search:
         counter, kinds = self.criterion.counter, {self._old.kind: OLD, self._new.kind: NEW}
         if seen.kind in kinds:
             return Answer(kinds[seen.kind], seen=str(seen))
+        if seen.value == "ok" and counter is None:
+            # Both ends fail, each in its way: what made the newer failure is looked for, wherever the older one ended.
+            return Answer(OLD, seen=str(seen))
         if counter is None or not seen.is_count:
             return Answer(UNTOLD, f"it is neither: {seen}")
         # Of a seed, gradients are the same or they are not: by how much says nothing.
