@@ -60,6 +60,20 @@ def test_what_the_command_writes_is_what_is_read():
     assert answer.machine == "box"
 
 
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ((("pytensor", "pymc", "arviz"),), "pytensor 1 → 2, pymc 1 → 2 and arviz 1 → 2, which cannot be had apart"),
+        ((("pytensor",), ("pymc",)), "pytensor 1 → 2 and pymc 1 → 2, together"),
+        ((("pytensor",),), "pytensor 1 → 2"),
+    ],
+)
+def test_several_packages_are_said_to_be_together_or_not_to_be_had_apart(groups, says):
+    names = [{"name": name, "old": "1", "new": "2", "changes": None} for group in groups for name in group]
+    (answer,) = blames(document(packages=names, groups=[list(group) for group in groups])).answers
+    assert answer.says == says
+
+
 def test_commits_are_kept_with_it():
     (answer,) = blames(document() | blame_command.document_of_commits(OF_PYTENSOR)).answers
     assert answer.commits.first_new == OF_PYTENSOR.new.digits

@@ -123,6 +123,7 @@ class Search:
         self._machine, self._description = machine, description
         self.measured: dict[str, Stack] = {}
         self._asked: dict[str, Answer] = {}
+        self._said: dict[Candidate, Answer] = {}
 
     # Both ends
 
@@ -178,23 +179,28 @@ class Search:
 
     def answer(self, candidate: Candidate, make: Callable[[], Stack]) -> Answer:
         """On which side a stack is, which is made when it is asked for; the same packages are measured once."""
+        if candidate not in self._said:
+            self._said[candidate] = answer = self._answer(make)
+            self._say(candidate, answer)
+        return self._said[candidate]
+
+    def _answer(self, make: Callable[[], Stack]) -> Answer:
         try:
             stack = make()
         except MachineError:
             raise
         except BenchError as error:
-            return self._said(candidate, Answer(UNTOLD, _shortened(str(error)), exists=False))
+            return Answer(UNTOLD, _shortened(str(error)), exists=False)
         key = repr(stack.content)
         if key not in self._asked:
             same = {repr(end.content): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}
             self._asked[key] = Answer(same[key], "") if key in same else self._measure(stack)
-        return self._said(candidate, self._asked[key])
+        return self._asked[key]
 
-    def _said(self, candidate: Candidate, answer: Answer) -> Answer:
+    def _say(self, candidate: Candidate, answer: Answer) -> None:
         words = {OLD: "as before", NEW: "as after", UNTOLD: "cannot be told"}[answer.side]
         because = answer.seen or answer.reason
         self._console.print(f"  {candidate}: {words}{f' ({because})' if because else ''}", highlight=False)
-        return answer
 
     def _measure(self, stack: Stack) -> Answer:
         try:

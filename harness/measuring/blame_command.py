@@ -137,7 +137,7 @@ def told(found: blame.Blame) -> list[str]:
     """What was found, in sentences."""
     before, after = found.sides
     versions = [_versions(name, before, after) for name in found.culprits.names]
-    together = " and ".join(versions)
+    together = blames.listed(versions)
     lines = ["", f"{found.cell}, {found.criterion.title}: {found.seen[0]} → {found.seen[1]}"]
     if found.culprits.certain:
         lines.append(f"Blame: {together}{blames.how_many(found.culprits.groups)}.")

@@ -147,7 +147,7 @@ class Blamed(_Strict):
     @property
     def says(self) -> str:
         """What made the difference: `blackjax 1.5 → 1.6`, or several together."""
-        return " and ".join(map(str, self.packages)) + self.how_many
+        return listed([str(package) for package in self.packages]) + self.how_many
 
     @property
     def how_many(self) -> str:
@@ -163,6 +163,11 @@ class Blamed(_Strict):
     def explains(self, reason: str) -> bool:
         """Whether it is about a failure for this reason, whatever the versions."""
         return without_versions(f"failed: {reason}") in {without_versions(end.seen) for end in self.ends}
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def how_many(groups: Sequence[Sequence[str]]) -> str:
