@@ -174,6 +174,7 @@ def test_what_is_not_certain_is_told_nowhere():
 
 def test_versions_aside_two_reasons_are_one():
     assert without_versions(BROKEN) == without_versions(LATER) == "TypeError: x"
+    assert without_versions("TypingError: <function f at 0x7f22e0cf02c0> (pymc 5.10.4)") == "TypingError: <function f>"
 
 
 def test_the_compatibility_page_says_with_what_a_failure_began():

@@ -22,6 +22,7 @@ from harness.judging.comparison import QUANTITIES, Quantity
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds, apart
 from harness.measuring.run import follow
+from harness.results.blames import without_versions
 from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
 from harness.results.records import Measurement, why_not
 from harness.stacks import mixing
@@ -91,7 +92,7 @@ class Seen:
     def kind(self) -> object:
         """What must be the same for two stacks to be on the same side: of a failure also how it failed, without the
         versions that were involved."""
-        return (self.value, _VERSIONS.sub("", self.reason or "")) if self.value == "failed" else self.value
+        return (self.value, without_versions(self.reason or "")) if self.value == "failed" else self.value
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,10 @@ def _took(folder: Path) -> dict[Cell, float]:
 
 
 def estimate_seconds(machine: str, wanted: Iterable[Cell], jobs: int) -> float:
-    """What these cells will take: what they took before on this machine, in any release, else a typical trial."""
+    """What these cells will take: what they took before on this machine, in any release, else a typical trial. More
+    trials at a time than there are processors are no faster."""
     took = _took(paths.RESULTS / "sweep" / machine)
-    return sum(took.get(cell, _TYPICAL_TRIAL_SECONDS) for cell in wanted) / jobs
+    return sum(took.get(cell, _TYPICAL_TRIAL_SECONDS) for cell in wanted) / min(jobs, os.cpu_count() or 1)
 
 
 def longest_first(machine: str, wanted: Iterable[Cell]) -> list[Cell]:

@@ -21,6 +21,7 @@ from harness.stacks.locks import TAG
 
 OUTCOME = "outcome"
 _VERSIONS = re.compile(r" \([^()]*\)$")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _Tag = Annotated[str, StringConstraints(pattern=f"^{TAG}$")]
 _Digits = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 
@@ -178,8 +179,9 @@ def how_many(groups: Sequence[Sequence[str]]) -> str:
 
 
 def without_versions(reason: str) -> str:
-    """A reason without the versions that were involved, which stand in parentheses at its end."""
-    return _VERSIONS.sub("", reason)
+    """A reason without the versions that were involved, which stand in parentheses at its end, and without addresses in
+    memory, which are others each time."""
+    return _ADDRESS.sub("", _VERSIONS.sub("", reason))
 
 
 def keep(document: Mapping) -> Path:
