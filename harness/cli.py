@@ -18,6 +18,7 @@ from harness.judging import commands as judging
 from harness.measuring import commands as measuring
 from harness.measuring.blame_command import blame_command
 from harness.measuring.compare_command import compare_command
+from harness.measuring.history_command import history_command
 from harness.nightly import commands as nightly
 from harness.output import job_page, printable, quoted
 from harness.stacks import commands as stacks
@@ -27,6 +28,7 @@ _HELP = __doc__.splitlines()[0]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
 app.command("run")(measuring.run_command)
 app.command("compare")(compare_command)
+app.command("history")(history_command)
 app.command("blame")(blame_command)
 app.command("calibrate")(measuring.calibrate_command)
 app.command("summary")(judging.summary_command)

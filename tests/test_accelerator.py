@@ -5,6 +5,7 @@ import pytest
 from harness.errors import BenchError
 from harness.stacks import environments
 from harness.stacks.locks import get_stack
+from harness.stacks.uv_command import run_uv
 
 
 def test_no_accelerator_is_the_rule(monkeypatch):
@@ -39,7 +40,7 @@ def test_only_the_plugin_and_its_libraries_are_added(monkeypatch, tag):
     stack = get_stack(tag)
     pins = [f"{name}=={version}" for name, version in stack.packages.items()]
     asked = [*pins, environments.accelerated_jax(stack)[0]]
-    resolved = environments.run_uv(
+    resolved = run_uv(
         ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate", "--python-version", "3.12",
          "--python-platform", "x86_64-manylinux_2_28"],
         doing="resolving", stdin="\n".join(asked),

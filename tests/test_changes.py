@@ -123,6 +123,15 @@ def test_a_chain_is_broken_where_a_release_was_not_measured_beside_the_one_befor
     assert changes.chains(content(*first), ("ppca", 500, "blackjax"), "total") == []
 
 
+def test_a_chain_goes_on_across_a_release_without_an_answer():
+    arms = {"v6.3.1": {}, "v6.3.2": {"outcome": "failed", "reason": "why"}, "v6.4.0": {"clocks": {"setup": 6.0}}}
+    old, _, new = side_by_side(arms, block="a")
+    broken = replace(measured([1.0], outcome="failed"), tag="v6.3.2")
+    ((one, two),) = changes.chains(content(old, broken, new), KEY, "warm_setup")
+    assert (one.tag, two.tag) == ("v6.3.1", "v6.4.0")
+    assert two.index == pytest.approx(2.0, rel=0.03)
+
+
 def test_turns_of_a_table_name_model_size_and_reason():
     def release(outcome, reason=None):
         return {"models": {"ppca (n=500)": {"blackjax": {"outcome": outcome, "reason": reason}}}}

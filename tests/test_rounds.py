@@ -59,6 +59,16 @@ def test_the_second_of_two_rounds_runs_in_the_reverse_order_of_the_first(arms):
     assert len({tuple(order) for order in orders}) > 2
 
 
+def test_neighbours_of_the_timeline_follow_each_other_in_a_round(arms):
+    names = [f"v{i}" for i in range(6)]
+    trials = run(sitting(arms(*names)), 1, 8)
+    orders = [[names.index(t.arm.name) for t in trials[i : i + 6]] for i in range(0, len(trials), 6)]
+    for order in orders:
+        steps = {(b - a) % 6 for a, b in pairwise(order)}
+        assert steps in ({1}, {5})
+    assert len({order[0] for order in orders[1:]}) > 2
+
+
 def test_over_many_rounds_each_stack_is_as_often_the_first(arms):
     trials = run(sitting(arms("old", "new")), 1, 16)
     assert Counter(t.arm.name for t in trials[2::2]) == {"old": 8, "new": 8}
@@ -132,6 +142,24 @@ def test_where_one_stack_fails_the_other_is_measured_alone(arms, trial, outcome)
     assert rounds.measurement(old, CELL).outcome == "ok"
     assert len(rounds.measurement(old, CELL).of_kind(WARM)) == 2
     assert ran(new)[-1] == f"ppca {trial}"
+
+
+@pytest.mark.parametrize("trial", ["cold-0", "cold-1", "warm-1", "warm-3"])
+def test_a_stack_that_fails_leaves_and_the_others_have_all_their_rounds(arms, trial):
+    a, failing, c = arms("a", "failing", "c", failing={trial: {"outcome": "failed"}})
+    rounds = sitting([a, failing, c])
+    run(rounds, 2, 4)
+    assert ran(failing)[-1] == f"ppca {trial}"
+    assert ran(a) == ran(c) == [f"ppca {kind}" for kind in ("cold-0", "cold-1", "warm-1", "warm-2", "warm-3", "warm-4")]
+    assert len(rounds.rounds(CELL, WARM, [a, c])) == 4
+    assert run(sitting([a, failing, c]), 2, 4) == []
+
+
+def test_where_all_others_fail_the_last_is_measured_alone(arms):
+    a, b, c = arms("a", "b", "c", a={"cold-0": {"outcome": "failed"}}, c={"warm-1": {"outcome": "failed"}})
+    rounds = sitting([a, b, c])
+    run(rounds, 1, 8, alone=2)
+    assert ran(b) == ["ppca cold-0", "ppca warm-1", "ppca warm-2"]
 
 
 def test_a_failure_ends_its_parameter_set_and_no_other(arms):

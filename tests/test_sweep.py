@@ -20,7 +20,7 @@ from harness.measuring.cells import Cell
 from harness.results import compatibility
 from harness.results.blames import Blames, read_all
 from harness.results.records import read_records, write_document
-from harness.stacks.locks import get_stack, load_stacks, with_previous
+from harness.stacks.locks import get_stack, last_patches, load_stacks, with_previous
 from harness.suite import inside
 
 CELL = Cell("ppca", 500, "pymc-c")
@@ -74,7 +74,7 @@ print(json.dumps({"schema": 2, "kind": "cold", "started": "now", "settings": set
 
 
 def test_the_default_releases_are_the_last_patches_of_each_minor():
-    tags = [stack.tag for stack in sweep.last_patches(load_stacks())]
+    tags = [stack.tag for stack in last_patches(load_stacks())]
     assert tags[:3] == ["v5.10.4", "v5.11.0", "v5.12.0"]
     assert {"v5.28.5", "v6.0.1", "v6.3.2", "v6.4.0"} <= set(tags)
     assert len({tag.rpartition(".")[0] for tag in tags}) == len(tags)
@@ -449,7 +449,7 @@ def test_what_is_no_table_is_refused_with_the_next_step(elsewhere, broken):
 
 def test_every_cell_of_the_committed_table_has_an_outcome():
     table = compatibility.read(paths.ROOT / "results/compatibility.json")
-    assert list(table["releases"]) == [stack.tag for stack in sweep.last_patches(load_stacks())]
+    assert list(table["releases"]) == [stack.tag for stack in last_patches(load_stacks())]
     every = {(f"{c.model} (n={c.n})", c.backend) for c in cells.cells(inside(), small=True, models=inside()["models"])}
     for tag, release in table["releases"].items():
         names = {title.partition(" ")[0] for title in release["models"]}

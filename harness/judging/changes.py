@@ -105,8 +105,12 @@ def step(content: MachineResults, old: str, new: str) -> Step:
         if a.outcome != b.outcome:
             turned.append(Turn(*key, a.outcome, b.outcome, b.reason or a.reason))
         counters += [change for metric in COUNTERS if (change := compare(metric, a, b))]
-    sides = ([m for m in content.all_measurements if m.tag == tag] for tag in (old, new))
-    return Step(old, new, Compared(*sides), tuple(counters), tuple(turned))
+    return Step(old, new, _beside(content, old, new), tuple(counters), tuple(turned))
+
+
+@cache
+def _beside(content: MachineResults, old: str, new: str) -> Compared:
+    return Compared(*([m for m in content.all_measurements if m.tag == tag] for tag in (old, new)))
 
 
 def turns(before: Mapping, after: Mapping) -> list[Turn]:
@@ -141,14 +145,16 @@ class Link:
 
 def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
     """A quantity's history by the ratios of neighbours, which survives a change of machine: unbroken runs of releases,
-    each measured in the same rounds as the one before, oldest first."""
+    each measured in the same rounds as the one before that has an answer, oldest first."""
     runs: list[list[Link]] = []
-    for one in reversed(steps_of(content)):
-        found = next((c for c in one.comparisons if c.key == key and c.quantity.name == quantity), None)
+    answered = [tag for tag in content.tags if key in content.cells[tag] and content.cells[tag][key].outcome == "ok"]
+    for old, new in pairwise(answered):
+        comparisons = _beside(content, old, new).comparisons
+        found = next((c for c in comparisons if c.judged and c.key == key and c.quantity.name == quantity), None)
         if found is None:
             continue
-        if not runs or runs[-1][-1].tag != one.old:
-            runs.append([Link(one.old, 1.0, 0.0)])
+        if not runs or runs[-1][-1].tag != old:
+            runs.append([Link(old, 1.0, 0.0)])
         last, e = runs[-1][-1], found.judged.estimate
-        runs[-1].append(Link(one.new, last.index * e.ratio, math.hypot(last.error, e.error)))
+        runs[-1].append(Link(new, last.index * e.ratio, math.hypot(last.error, e.error)))
     return runs

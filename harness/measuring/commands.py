@@ -178,7 +178,7 @@ def sweep_command(
     Outcomes are what it is for: trials run side by side, and their clocks are not kept with measured ones.
     """
     chosen, unknown = [], []
-    for release in releases or [stack.tag for stack in sweep.last_patches(locks.load_stacks())]:
+    for release in releases or [stack.tag for stack in locks.last_patches(locks.load_stacks())]:
         try:
             chosen.append(locks.get_stack(release))
         except BenchError as error:

@@ -1,9 +1,10 @@
 """Rounds: trials of several stacks side by side, so that what is compared was measured by one machine in one mood.
 
-In a round every stack runs each parameter set once, one stack right after the other, in balanced random order, all
-with one seed. Environments stand side by side, and so do homes with warm caches. Every trial leaves its record where
-asv's benchmarks look for it (`unfinished`), and the record says which round it was part of. What is there is not run
-again: rounds that were interrupted go on. It must not know what the numbers mean, nor asv.
+In a round every stack runs each parameter set once, one stack right after the other, all with one seed: from a random
+one on and around, in the order in which they are given, and in the next round the other way. Environments stand side by
+side, and so do homes with warm caches. Every trial leaves its record where asv's benchmarks look for it (`unfinished`),
+and the record says which round it was part of. What is there is not run again: rounds that were interrupted go on. It
+must not know what the numbers mean, nor asv.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.errors import MachineError
 from harness.measuring.cells import Cell
 from harness.measuring.unfinished import scratch, trials
 from harness.paths import CACHE, ROOT
+from harness.results.metrics import contaminated
 from harness.results.records import Measurement, Record, read_trial, to_be_confirmed
 from harness.stacks.environments import compile_bytecode, process_environment, python, stack_environment
 from harness.stacks.locks import Stack
@@ -83,13 +85,16 @@ class Trial:
 class Rounds:
     """Rounds of some arms on this machine: one sitting, a *block*, in which all that is compared was measured.
 
-    `first` are the numbers of the first cold and the first warm round, and with them the seeds.
+    `first` are the numbers of the first cold and the first warm round, and with them the seeds. A trial during which
+    the machine changed speed is run `repeats` times more at once, at most, and the last one stands.
     """
 
     def __init__(
-        self, arms: Sequence[Arm], machine: str, description: Mapping, first: Mapping[str, int] = FIRST
-    ) -> None:
+        self, arms: Sequence[Arm], machine: str, description: Mapping, first: Mapping[str, int] = FIRST,
+        repeats: int = 0,
+    ) -> None:  # fmt: skip
         self.arms, self.machine, self.description, self.first = arms, machine, description, first
+        self.repeats = repeats
         self.block = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         self._read: dict[tuple[Path, int], Record | None] = {}
 
@@ -98,25 +103,30 @@ class Rounds:
         found = self._recorded(arm, cell)
         return Measurement(arm.name, cell.model, cell.n, cell.backend, tuple(found[key] for key in sorted(found)))
 
-    def rounds(self, cell: Cell, kind: str) -> list[int]:
-        """The numbers of the rounds that all arms have run in one sitting, and in which all gave an answer."""
+    def rounds(self, cell: Cell, kind: str, arms: Sequence[Arm] | None = None) -> list[int]:
+        """The numbers of the rounds that all arms (or these) have run in one sitting, and in which all gave an
+        answer."""
         of_arms = [
             {(r.round.block, number) for (k, number), r in self._recorded(a, cell).items() if k == kind and _counts(r)}
-            for a in self.arms
+            for a in arms or self.arms
         ]
         return sorted(number for _, number in set.intersection(*of_arms))
 
     def run(self, wanted: Mapping[Cell, Mapping[str, int]], alone: int) -> Iterator[Trial]:
         """Run rounds until each cell has as many of each kind as are wanted, and yield each trial as it ends.
 
-        Where an arm fails, there are no more rounds of the cell, and each other arm gets `alone` warm trials. Of a
-        wrong answer chance may be to blame: one more round decides.
+        An arm that fails leaves the rounds of the cell; where only one is left of several, that one gets `alone` warm
+        trials. Of a wrong answer chance may be to blame: one more round decides.
         """
         while due := [(cell, *d) for cell in wanted if (d := self._due(cell, wanted[cell], alone))]:
             for cell, kind, number, arms in due:
                 for position, each in enumerate(arms):
-                    record = self._trial(each, cell, kind, number, position)
-                    yield Trial(each, cell, record, closes=position == len(arms) - 1)
+                    for left in range(self.repeats, -1, -1):
+                        record = self._trial(each, cell, kind, number, position)
+                        stands = not (left and contaminated(record))
+                        yield Trial(each, cell, record, closes=stands and position == len(arms) - 1)
+                        if stands:
+                            break
 
     def settle(self, cells: Iterable[Cell]) -> Iterator[Trial]:
         """Run only what decides whether chance is to blame for a wrong answer: time that is up does not."""
@@ -125,13 +135,13 @@ class Rounds:
     def _due(self, cell: Cell, wanted: Mapping[str, int], alone: int) -> tuple[str, int, list[Arm]] | None:
         """What a cell needs next: the kind and the number of a round, and the arms that run it, in order."""
         measured = {a.name: self.measurement(a, cell) for a in self.arms}
-        ended = {name for name, m in measured.items() if m.records and _has_failed(m)}
-        going = [a for a in self.arms if a.name not in ended]
-        if ended:
-            going = [a for a in going if not measured[a.name].complete(alone)]
-        lacking = next((k for k in (COLD, WARM) if len(self.rounds(cell, k)) < wanted[k]), None)
-        open_question = ended or any(to_be_confirmed(m.records) for m in measured.values())
-        if not going or not (lacking or open_question):
+        going = [a for a in self.arms if not _has_failed(measured[a.name])]
+        left_behind = len(going) == 1 < len(self.arms)
+        if not going or (left_behind and measured[going[0].name].complete(alone)):
+            return None
+        lacking = next((k for k in (COLD, WARM) if len(self.rounds(cell, k, going)) < wanted[k]), None)
+        open_question = left_behind or any(to_be_confirmed(measured[a.name].records) for a in going)
+        if not (lacking or open_question):
             return None
         without_caches = any(
             not (a.of(cell) / "home.json").is_file() or not self._numbers(a, cell, COLD) for a in going
@@ -141,10 +151,12 @@ class Rounds:
         return kind, number, self._order(cell, kind, number, going)
 
     def _order(self, cell: Cell, kind: str, number: int, arms: Sequence[Arm]) -> list[Arm]:
-        """Random, and balanced: the second of two rounds runs in the reverse order of the first."""
+        """Around from a random one on, so that neighbours follow each other; the second of two rounds runs in the
+        reverse order of the first."""
         turn = number - (kind == WARM)
-        chosen = random.Random(f"{cell} {kind} {turn // 2}").sample(arms, len(arms))
-        return chosen[::-1] if turn % 2 else chosen
+        first = random.Random(f"{cell} {kind} {turn // 2}").randrange(len(arms))
+        around = [*arms[first:], *arms[:first]]
+        return around[::-1] if turn % 2 else around
 
     def _numbers(self, arm: Arm, cell: Cell, kind: str) -> list[int]:
         return [number for k, number in self._recorded(arm, cell) if k == kind]
@@ -208,7 +220,7 @@ def _counts(record: Record) -> bool:
 
 def _has_failed(measurement: Measurement) -> bool:
     """Whether more trials would not help."""
-    return measurement.outcome != "ok" and not to_be_confirmed(measurement.records)
+    return bool(measurement.records) and measurement.outcome != "ok" and not to_be_confirmed(measurement.records)
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -99,7 +99,7 @@ def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: 
 def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, str], float]:
     """What a cold and a warm trial of each cell took before on this machine, in any release, else a typical trial.
 
-    A cell that failed in one release may work in the next.
+    A cell that failed in one release may work in the next; what never worked has one trial, which tells so.
     """
     took: dict[tuple[Cell, str, bool], list[float]] = {}
     for folder in (paths.RESULTS / "records" / machine).glob("*/"):
@@ -107,15 +107,15 @@ def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, s
             for r in m.records:
                 key = (Cell(m.model, m.n, m.backend), r.kind, r.outcome == "ok")
                 took.setdefault(key, []).append(r.trial_wall_seconds)
-    return {
-        (cell, kind): median(
-            took.get((cell, kind, True))
-            or took.get((cell, kind, False))
-            or [_TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH]
-        )
-        for cell in cells
-        for kind in (COLD, WARM)
-    }
+
+    def seconds(cell: Cell, kind: str) -> float:
+        if answered := took.get((cell, kind, True)):
+            return median(answered)
+        if failed := took.get((cell, COLD, False)):
+            return median(failed) if kind == COLD else 0.0
+        return _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
+
+    return {(cell, kind): seconds(cell, kind) for cell in cells for kind in (COLD, WARM)}
 
 
 def estimate_seconds(machine: str, wanted: Mapping[Cell, Mapping[str, int]], arms: int) -> float:
@@ -154,14 +154,15 @@ def follow(console: Console, trials: Iterator[Trial], total: int, title: str) ->
 
 def measure(
     console: Console, machine: str, stacks: Sequence[Stack], wanted: Sequence[Cell], description: Mapping, warm: int,
-    deadline: float | None = None,
+    deadline: float | None = None, repeats: int = 0,
 ) -> float:  # fmt: skip
     """Rounds of these stacks, and what asv makes of them; returns the seconds spent inside trials.
 
-    From `deadline` on, of `time.monotonic`, no rounds begin but the first of each parameter set. KeyboardInterrupt ends
-    the trial first; what was measured is there for the next call.
+    From `deadline` on, of `time.monotonic`, no rounds begin but the first of each parameter set. `repeats` is as of
+    `Rounds`. KeyboardInterrupt ends the trial first; what was measured is there for the next call.
     """
-    side_by_side = rounds.Rounds([rounds.arm(stack) for stack in stacks], machine, description)
+    arms = [rounds.arm(stack) for stack in stacks]
+    side_by_side = rounds.Rounds(arms, machine, description, repeats=repeats)
     each = rounds.of_each_kind(warm)
     title = " | ".join(stack.tag for stack in stacks)
     total = len(wanted) * len(stacks) * sum(each.values())

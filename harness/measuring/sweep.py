@@ -26,19 +26,12 @@ from harness.measuring.cells import Cell
 from harness.paths import ROOT
 from harness.results.records import Record, read_records, to_be_confirmed, write_document
 from harness.stacks.environments import process_environment, python, stack_environment
-from harness.stacks.locks import Stack, of_releases
+from harness.stacks.locks import Stack
 from harness.suite import suite_commit
 
 _TYPICAL_TRIAL_SECONDS = 18.0
 # PyTensor and Numba keep what they compile for these, and several compile the same; JAX keeps nothing.
 _KEEP_WHAT_THEY_COMPILE = frozenset({"default", "pymc-c", "pymc-numba", "nutpie-numba"})
-
-
-def last_patches(stacks: Iterable[Stack]) -> list[Stack]:
-    """The last patch release of each minor release, oldest first; no snapshots."""
-    releases = of_releases(sorted(stacks, key=lambda s: s.date))
-    newest = {tuple(stack.version.split(".")[:2]): stack for stack in releases}
-    return sorted(newest.values(), key=lambda s: s.date)
 
 
 def seed(stack: Stack, trial: int) -> int:

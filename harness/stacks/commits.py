@@ -18,9 +18,10 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from harness.errors import BenchError, MachineError
+from harness.errors import BenchError, MachineError, cannot_write
 from harness.stacks import environments, variants
 from harness.stacks.locks import Stack, stamp
+from harness.stacks.uv_command import NO_NETWORK, run_uv
 from harness.stacks.variants import COMMIT, PutIn, Variant
 
 
@@ -53,7 +54,7 @@ def prepare(commit: str, base: Stack, repository: Path, records: Path) -> Varian
     try:
         put_in = built(commit, repository)
     except OSError as error:
-        raise environments.cannot_write(variants.BUILT, error) from error
+        raise cannot_write(variants.BUILT, error) from error
     return variants.make(base, [put_in], committed(commit, repository), records)
 
 
@@ -99,9 +100,7 @@ def build(commit: str, repository: Path) -> Path:
 def build_wheel(source: Path, into: Path, doing: str, *more: str) -> None:
     """Build what is in a folder into a wheel in another. Raises BenchError, which begins with `doing`."""
     interpreter = str(environments.base_python())
-    environments.run_uv(
-        ["build", "--wheel", "--out-dir", str(into), "--python", interpreter, *more, str(source)], doing
-    )
+    run_uv(["build", "--wheel", "--out-dir", str(into), "--python", interpreter, *more, str(source)], doing)
 
 
 @cache
@@ -177,7 +176,7 @@ def _git(path: Path, doing: str, *arguments: str, variables: Mapping[str, str] |
         reason = (done.stderr.strip().splitlines() or ["git gave no reason"])[-1]
         if "No space left on device" in done.stderr:
             raise MachineError(f"{doing}: the disk is full; free some space and try again.")
-        if environments.NO_NETWORK.search(done.stderr):
+        if NO_NETWORK.search(done.stderr):
             raise MachineError(f"{doing}: {reason}; check the network connection and try again.")
         raise BenchError(f"{doing}: {reason}")
     return done.stdout.strip()

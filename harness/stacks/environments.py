@@ -14,15 +14,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import uv
 from filelock import FileLock
 
-from harness.errors import BenchError, MachineError
+from harness.errors import BenchError, MachineError, cannot_write
 from harness.paths import CACHE
 from harness.stacks.locks import Stack
+from harness.stacks.uv_command import run_uv, uv_environment
 
 ASV_REQUIREMENTS = Path(__file__).with_name("asv_requirements.txt")
 BYTECODE = Path(__file__).with_name("bytecode.py")
@@ -30,20 +31,6 @@ PYTHON = "3.12"
 ACCELERATORS = ("cuda12", "cuda13")
 MARKER = "stack.sha256"
 
-# Of the user's uv settings, those that say how packages travel; never those that say which packages.
-_TRANSPORT = re.compile(
-    r"UV_(DEFAULT_INDEX|INDEX|INDEX_.*|CACHE_DIR|LINK_MODE|OFFLINE|HTTP_.*|.*NATIVE_TLS|SYSTEM_CERTS"
-    r"|INSECURE_HOST|KEYRING_PROVIDER|CONCURRENT_.*|REQUEST_TIMEOUT|NO_PROGRESS)"
-)
-NO_NETWORK = re.compile(
-    r"error sending request|dns error|failed to lookup|tcp connect|connection (refused|reset)|timed out"
-    r"|network (is )?unreachable|network (was|connectivity is) disabled|could not connect|client error \(connect\)"
-    r"|http status server error|could not resolve host|failed to connect to",
-    re.IGNORECASE,
-)
-_FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|os error 28\b", re.IGNORECASE)
-_CAUSE = re.compile(r"^\s*(?:cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", re.MULTILINE)
-_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt): \S")
 _AS_OF = re.compile(r"^# resolved as of: (\S+)$", re.MULTILINE)
 _ASV_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==", re.MULTILINE)
 
@@ -67,7 +54,7 @@ def base_python() -> Path:
         [uv.find_uv_bin(), "python", "find", "--system", PYTHON],
         capture_output=True,
         text=True,
-        env=_uv_environment(),
+        env=uv_environment(),
         check=False,
     )
     if found.returncode == 0:
@@ -82,7 +69,7 @@ def create(path: Path) -> None:
         BenchError: there is no Python 3.12, or it cannot be written.
     """
     try:
-        _remove(path)
+        remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -227,16 +214,23 @@ def _inventory(folder: Path, ending: str = "") -> str:
     return files.hexdigest()
 
 
-def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] = {}) -> Path:
-    """Return the environment of `stack` at `.asv/stacks/<tag>---<digest>/`, built when needed.
+def path_of(stack: Stack, copy: str = "") -> Path:
+    """Return where the environment of `stack` is: `.asv/stacks/<tag>---<digest>/`.
 
     Such paths have one length: what is longer lies elsewhere in memory, and may be faster or slower (docs/method.md).
+    """
+    return CACHE / "stacks" / f"{stack.tag[:15]:-<15}-{copy or digest(stack)[:8]}"
+
+
+def stack_environment(stack: Stack, copy: str = "", modules: Mapping[str, str] = {}) -> Path:
+    """Return the environment of `stack`, built when needed.
+
     A `copy`, by a name in place of the digest, is built by itself, with `modules` in its `site-packages` besides. Any
     number of processes may ask at once: one builds and the others wait for it.
 
     Raises BenchError as `install`.
     """
-    path = CACHE / "stacks" / f"{stack.tag[:15]:-<15}-{copy or digest(stack)[:8]}"
+    path = path_of(stack, copy)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
@@ -263,7 +257,12 @@ def process_environment(stack: Stack, base: Mapping[str, str] = os.environ) -> d
         for name, value in base.items()
         if name not in {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
     }
-    return variables | {"PYTHONPYCACHEPREFIX": str(CACHE / "pycache" / stack.sha256[:8])}
+    return variables | {"PYTHONPYCACHEPREFIX": str(bytecode_of(stack))}
+
+
+def bytecode_of(stack: Stack) -> Path:
+    """Return where the byte code of a stack's packages is kept."""
+    return CACHE / "pycache" / stack.sha256[:8]
 
 
 def compile_bytecode(path: Path, stack: Stack) -> None:
@@ -276,7 +275,7 @@ def compile_bytecode(path: Path, stack: Stack) -> None:
     Raises:
         MachineError: it cannot be written.
     """
-    kept, modules = CACHE / "pycache" / stack.sha256[:8], path.resolve() / "lib"
+    kept, modules = bytecode_of(stack), path.resolve() / "lib"
     marker = kept / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}.complete"
 
     def state() -> str:
@@ -326,70 +325,8 @@ def digest(stack: Stack) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> str:
-    """Run uv and return what it prints.
-
-    Args:
-        arguments: uv's command line.
-        doing: the beginning of the error's sentence, such as "Stack v6.4.0 cannot be installed".
-        stdin: what uv reads.
-
-    Raises:
-        BenchError: uv failed: no network, a full disk, or its own last line.
-    """
-    done = subprocess.run(
-        [uv.find_uv_bin(), *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env=_uv_environment(),
-        check=False,
-    )
-    if done.returncode == 0:
-        return done.stdout
-    if _FULL_DISK.search(done.stderr):
-        raise MachineError(f"{doing}: the disk is full; free some space and try again.")
-    if NO_NETWORK.search(done.stderr):
-        which = "the Git repository of a package" if "Git operation failed" in done.stderr else "the package index"
-        raise MachineError(f"{doing}: {which} cannot be reached; check the network connection and try again.")
-    raise BenchError(f"{doing}: {_reason(done.stderr)}")
-
-
-def _reason(stderr: str) -> str:
-    """Return the innermost cause that uv gives, on one line; of a build its package and what ended it."""
-    told = [part.split("\n\n")[0] for part in _CAUSE.split(stderr)]
-    exceptions = [line.strip() for line in stderr.splitlines() if _EXCEPTION.match(line.strip())]
-    if "build backend returned an error" in stderr and exceptions:
-        # The package, where uv names one and not a folder.
-        built = re.search(r"Failed to build (`?\w[^/\s]*)", stderr)
-        return f"Failed to build {built[1]}: {exceptions[-1]}" if built else exceptions[-1]
-    return " ".join(told[-1].split()) or "uv gave no reason."
-
-
-def _uv_environment() -> dict[str, str]:
-    """Return the environment for uv: the caller's, less what would change which packages it picks."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("UV_") or _TRANSPORT.fullmatch(name)
-    }
-    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"):
-        kept.pop(name, None)
-    # Whole lines: what uv says is looked into, and quoted.
-    return kept | {"UV_NO_CONFIG": "1", "UV_NO_WRAP": "1", "UV_PYTHON_DOWNLOADS": "never"}
-
-
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Delete an environment; its marker goes first, so that half of one is never taken for a whole."""
     (path / MARKER).unlink(missing_ok=True)
     if path.is_dir():
         shutil.rmtree(path)
-
-
-def cannot_write(path: Path, error: OSError) -> MachineError:
-    """Return the error of a path that cannot be written, or of the one that the error names."""
-    path = Path(error.filename or path)
-    blocking = next((p for p in (path, *path.parents) if p.is_file()), None)
-    if blocking and isinstance(error, FileExistsError | NotADirectoryError):
-        return MachineError(f"{blocking} is a file where a folder belongs: move it away, and try again.")
-    if isinstance(error, IsADirectoryError):
-        return MachineError(f"{path} is a folder where a file belongs: move it away, and try again.")
-    return MachineError(f"{path} cannot be written ({error.strerror}): free some space or fix its permissions.")

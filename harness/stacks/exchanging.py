@@ -24,8 +24,8 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from harness.errors import BenchError, MachineError
-from harness.stacks import commits, environments, variants
+from harness.errors import BenchError, MachineError, cannot_write
+from harness.stacks import commits, variants
 from harness.stacks.locks import Stack, of_releases, truncated
 from harness.stacks.releases import project_files
 from harness.stacks.variants import INDEX, WHEEL, PutIn, Variant
@@ -157,7 +157,7 @@ def _wheel(name: str, wheel: Path) -> tuple[PutIn, datetime]:
                 shutil.rmtree(target, ignore_errors=True)
                 whole.rename(target)
     except OSError as error:
-        raise environments.cannot_write(variants.BUILT, error) from error
+        raise cannot_write(variants.BUILT, error) from error
     return put_in, truncated(datetime.now(UTC))
 
 

@@ -9,7 +9,7 @@ This module must not know how a stack is resolved, what asv is, nor how a stack 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,6 +171,13 @@ def load_stacks(folder: Path = STACKS) -> list[Stack]:
 def of_releases(stacks: Sequence[Stack]) -> list[Stack]:
     """Return those that are no snapshots, in the same order."""
     return [stack for stack in stacks if not stack.is_snapshot]
+
+
+def last_patches(stacks: Iterable[Stack]) -> list[Stack]:
+    """The last patch release of each minor release, oldest first; no snapshots."""
+    releases = of_releases(sorted(stacks, key=lambda s: s.date))
+    newest = {tuple(stack.version.split(".")[:2]): stack for stack in releases}
+    return sorted(newest.values(), key=lambda s: s.date)
 
 
 def get_stack(name: str, folder: Path = STACKS) -> Stack:

@@ -10,6 +10,7 @@ from harness.errors import BenchError, MachineError
 from harness.stacks import environments
 from harness.stacks.locks import WAIT, stamp
 from harness.stacks.releases import Release
+from harness.stacks.uv_command import run_uv
 
 PLATFORM = "x86_64-manylinux_2_28"
 # What a stack contains besides PyMC, as its users would ask for it.
@@ -85,5 +86,5 @@ def compile_pins(
     arguments += ["--exclude-newer", stamp(as_of)]
     for package in ONLY_WHEELS:
         arguments += ["--only-binary", package]
-    output = environments.run_uv([*arguments, *more], doing=doing, stdin="\n".join(requested))
+    output = run_uv([*arguments, *more], doing=doing, stdin="\n".join(requested))
     return sorted(output.splitlines(), key=lambda pin: pin.partition("==")[0])

@@ -19,7 +19,7 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
-from harness.errors import BenchError, MachineError
+from harness.errors import BenchError, MachineError, cannot_write
 from harness.paths import CACHE
 from harness.stacks import environments, resolving
 from harness.stacks.locks import Stack, diff, stamp
@@ -117,7 +117,7 @@ def make(base: Stack, put_in: Sequence[PutIn], date: datetime, records: Path | N
         if not path.exists():
             _write(path, resolve(base, put_in, date))
     except OSError as error:
-        raise environments.cannot_write(BUILT, error) from error
+        raise cannot_write(BUILT, error) from error
     variant = read(path)
     assert variant is not None
     return variant

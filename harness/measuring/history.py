@@ -1,0 +1,90 @@
+"""The measured history: of each parameter set all releases side by side, in one sitting, joined with what was before.
+
+A *block* is the rounds of one parameter set in neighbouring releases. What is missing follows from the results: a pair
+of neighbours that have too few rounds together. A new release is so joined to the one before it, and a history that was
+never measured is one block. Ratios of neighbours are what is kept of it (`harness.judging.changes.chains`), so blocks
+of different days and machines continue each other. It must not know how rounds are run, nor what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from harness.errors import MachineError
+from harness.measuring import run
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import WARM
+from harness.results.records import Measurement
+from harness.stacks.locks import Stack
+from harness.stacks.room import STACK_BYTES
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring releases, oldest first, that one parameter set is to be measured in, side by side."""
+
+    cell: Cell
+    stacks: tuple[Stack, ...]
+
+    def __str__(self) -> str:
+        tags = [stack.tag for stack in self.stacks]
+        return f"{self.cell}: {' to '.join(dict.fromkeys((tags[0], tags[-1])))} ({len(tags)})"
+
+
+def missing(
+    machine: str, stacks: Sequence[Stack], cells: Iterable[Cell], each: Mapping[str, int], description: Mapping,
+    again: bool = False,
+) -> list[Block]:  # fmt: skip
+    """The blocks that lack rounds on a machine, those of the newest releases first; `again`, all of them.
+
+    `each` are the rounds of each kind that neighbours are to have together. A release without an answer has no part in
+    it, once that is known: its neighbours are each other's.
+    """
+    if again:
+        return [Block(cell, tuple(stacks)) for cell in cells]
+    known = {stack.tag: run.archived(machine, stack, description) for stack in stacks}
+    found = [block for cell in cells for block in _of_cell(cell, stacks, known, each)]
+    return sorted(found, key=lambda block: block.stacks[-1].date, reverse=True)
+
+
+def _of_cell(
+    cell: Cell, stacks: Sequence[Stack], known: Mapping[str, Sequence[Measurement]], each: Mapping[str, int]
+) -> list[Block]:
+    its = {tag: [m for m in ms if Cell(m.model, m.n, m.backend) == cell] for tag, ms in known.items()}
+    going = [s for s in stacks if not any(m.outcome != "ok" and m.complete(0) for m in its[s.tag])]
+    if len(going) == 1 and not any(m.complete(each[WARM]) for m in its[going[0].tag]):
+        return [Block(cell, tuple(going))]
+    blocks: list[list[Stack]] = []
+    for old, new in pairwise(going):
+        if all(len(_rounds(its[old.tag], kind) & _rounds(its[new.tag], kind)) >= many for kind, many in each.items()):
+            continue
+        if not blocks or blocks[-1][-1] is not old:
+            blocks.append([old])
+        blocks[-1].append(new)
+    return [Block(cell, tuple(block)) for block in blocks]
+
+
+def _rounds(measurements: Iterable[Measurement], kind: str) -> set[tuple[str, int]]:
+    return {(r.round.block, r.round.number) for m in measurements for r in m.of_kind(kind) if r.round}
+
+
+def estimate_seconds(machine: str, blocks: Iterable[Block], each: Mapping[str, int]) -> float:
+    """What these blocks will take at most: releases that turn out to have no answer take less."""
+    return sum(run.estimate_seconds(machine, {block.cell: each}, len(block.stacks)) for block in blocks)
+
+
+def in_parts(block: Block, room: int) -> list[Block]:
+    """The block, or, where there is `room` for fewer stacks, several that share a release with the next.
+
+    Raises MachineError when there is no room for two.
+    """
+    if len(block.stacks) <= max(1, room):
+        return [block]
+    if room < 2:
+        raise MachineError(
+            f"There is no room for two stacks side by side, which take up to {2 * STACK_BYTES / 1e9:.1f} GB: free some "
+            "space on the disk, and try again."
+        )
+    return [Block(block.cell, block.stacks[i : i + room]) for i in range(0, len(block.stacks) - 1, room - 1)]

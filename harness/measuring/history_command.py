@@ -1,0 +1,107 @@
+"""The command `bench history`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from harness.errors import BenchError
+from harness.measuring import cells, history, run
+from harness.measuring.rounds import of_each_kind
+from harness.output import console, counted, minutes
+from harness.results.machines import machine_name
+from harness.stacks import locks, room
+from harness.stacks.timeline import ensure_timeline
+from harness.suite import inside
+
+
+def history_command(
+    releases: Annotated[
+        list[str] | None, typer.Argument(help="Releases such as v6.4.0; the last patch of each minor if none.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
+    ] = None,
+    n: Annotated[list[int] | None, typer.Option(help="A size, also several times; the smallest if none.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
+    warm: Annotated[
+        int, typer.Option(min=1, envvar="BENCH_WARM", help="Rounds of warm trials; half as many cold ones.")
+    ] = 5,
+    budget: Annotated[float | None, typer.Option(min=0, help="Minutes after which no more blocks begin.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure what is complete once more.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what is missing, and what it will cost.")] = False,
+) -> None:
+    """Measure the history: each parameter set in many releases side by side, and say what is missing of it.
+
+    What neighbouring releases have of it together is not measured again; an interrupted block goes on.
+    """
+    ensure_timeline()
+    known = locks.load_stacks()
+    chosen = [locks.get_stack(r) for r in releases] if releases else locks.last_patches(known)
+    chosen = sorted({s.tag: s for s in chosen}.values(), key=lambda s: s.date)
+    machine, description = machine_name(), inside()
+    wanted = cells.cells(description, small=not n, models=model or cells.MODELS, backends=backend)
+    if n:
+        wanted = _of_sizes(wanted, n, description)
+    each = of_each_kind(warm)
+    blocks = history.missing(machine, chosen, wanted, each, description, again)
+    console.print(
+        f"{counted(len(chosen), 'release')} ({chosen[0].tag} to {chosen[-1].tag}) × "
+        f"{counted(len(wanted), 'parameter set')} on {machine}: "
+        + (f"{counted(len(blocks), 'block')} missing." if blocks else "nothing is missing.")
+    )
+    if not blocks:
+        return
+    _show(machine, blocks, each)
+    capacity = room.capacity(known)
+    parts = [part for block in blocks for part in history.in_parts(block, capacity)]
+    if len(parts) > len(blocks):
+        console.print(
+            f"The disk has room for {counted(capacity, 'stack')} side by side: it will be done in "
+            f"{counted(len(parts), 'part')}, each of which shares a release with the next."
+        )
+    seconds = history.estimate_seconds(machine, parts, each)
+    limit = "" if budget is None else f", and no block begins after {budget:g} min"
+    console.print(
+        f"This will take at most about {minutes(seconds)}{limit}. Ctrl-C loses at most the trial in flight; the same "
+        "command goes on from there.\n"
+    )
+    if plan:
+        return
+    deadline = None if budget is None else time.monotonic() + 60 * budget
+    try:
+        for done, part in enumerate(parts):
+            if deadline is not None and time.monotonic() > deadline:
+                console.print(f"The time is up: {counted(len(parts) - done, 'block')} left.")
+                break
+            console.rule(str(part))
+            room.make_room(part.stacks, known)
+            run.measure(console, machine, part.stacks, [part.cell], description, warm, repeats=1)
+    except KeyboardInterrupt:
+        print(
+            "bench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+
+
+def _of_sizes(wanted: list[cells.Cell], sizes: list[int], description: dict) -> list[cells.Cell]:
+    """Those of some sizes. Raises BenchError for one that no model has."""
+    existing = {model: description["models"][model]["sizes"] for model in {c.model for c in wanted}}
+    for size in sizes:
+        if not any(size in its for its in existing.values()):
+            known = "; ".join(f"{model} has {', '.join(map(str, its))}" for model, its in sorted(existing.items()))
+            raise BenchError(f"There is no size {size}: {known}.")
+    return [cell for cell in wanted if cell.n in sizes]
+
+
+def _show(machine: str, blocks: list[history.Block], each: dict[str, int]) -> None:
+    table = Table("parameter set", "releases", "", "at most", box=None, pad_edge=False)
+    for block in blocks:
+        tags = [s.tag for s in block.stacks]
+        cost = minutes(history.estimate_seconds(machine, [block], each))
+        table.add_row(str(block.cell), " to ".join(dict.fromkeys((tags[0], tags[-1]))), str(len(tags)), cost)
+    console.print(table)

@@ -1,0 +1,215 @@
+"""`bench history` measures what neighbouring releases lack side by side, nothing else, and says what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.errors import MachineError
+from harness.measuring import history, history_command, run
+from harness.measuring.cells import Cell
+from harness.measuring.rounds import COLD, WARM, Rounds
+from harness.stacks import environments, room
+from harness.stacks.locks import get_stack, last_patches, load_stacks
+from harness.suite import inside
+from tests.made_records import document, measured, side_by_side
+from tests.stand_in import DESCRIPTION, arm, ran
+
+TAGS = ("v6.1.0", "v6.2.0", "v6.3.2", "v6.4.0")
+STACKS = [get_stack(tag) for tag in TAGS]
+CELL, OTHER = Cell("ppca", 500, "pymc-c"), Cell("ppca", 500, "blackjax")
+FIVE = {COLD: 2, WARM: 5}
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """What is missing of these parameter sets where these measurements are kept, as tags by parameter set."""
+
+    def plan(*measurements, cells=(CELL,), each=FIVE, again=False):
+        monkeypatch.setattr(run, "archived", lambda _, stack, __: [m for m in measurements if m.tag == stack.tag])
+        blocks = history.missing("box", STACKS, cells, each, DESCRIPTION, again)
+        return [(b.cell, *(s.tag for s in b.stacks)) for b in blocks]
+
+    return plan
+
+
+def beside(*tags, rounds=5, block="a", cell=CELL):
+    return side_by_side({tag: {} for tag in tags}, rounds, (cell.model, cell.n, cell.backend), block=block)
+
+
+def without_answer(tag, outcome="failed"):
+    return measured(tag, document("cold", outcome=outcome, reason="why"))
+
+
+def test_where_nothing_is_measured_all_releases_are_one_block(missing):
+    assert missing() == [(CELL, *TAGS)]
+
+
+def test_what_is_measured_side_by_side_is_not_measured_again(missing):
+    assert missing(*beside(*TAGS)) == []
+    assert missing(*beside(*TAGS), again=True) == [(CELL, *TAGS)]
+
+
+def test_a_new_release_is_joined_to_the_one_before_it(missing):
+    assert missing(*beside(*TAGS[:3])) == [(CELL, "v6.3.2", "v6.4.0")]
+
+
+def test_a_hole_is_filled_with_the_neighbours_on_both_sides(missing):
+    assert missing(*beside(*TAGS[:1]), *beside(*TAGS[2:])) == [(CELL, "v6.1.0", "v6.2.0", "v6.3.2")]
+
+
+def test_two_holes_are_two_blocks_the_newest_first(missing):
+    assert missing(*beside("v6.2.0", "v6.3.2")) == [(CELL, "v6.3.2", "v6.4.0"), (CELL, "v6.1.0", "v6.2.0")]
+
+
+def test_releases_of_two_sittings_were_never_side_by_side(missing):
+    assert missing(*beside(*TAGS[:2], block="a"), *beside(*TAGS[2:], block="b")) == [(CELL, "v6.2.0", "v6.3.2")]
+
+
+@pytest.mark.parametrize(("rounds", "left"), [(4, 1), (5, 0), (9, 0)])
+def test_fewer_rounds_than_are_wanted_are_too_few(missing, rounds, left):
+    assert len(missing(*beside(*TAGS, rounds=rounds))) == left
+
+
+@pytest.mark.parametrize("outcome", ["failed", "unsupported"])
+def test_neighbours_of_a_release_without_an_answer_are_each_others(missing, outcome):
+    failure = without_answer("v6.2.0", outcome)
+    assert missing(failure, *beside("v6.1.0", "v6.3.2", "v6.4.0")) == []
+    assert missing(failure, *beside("v6.3.2", "v6.4.0")) == [(CELL, "v6.1.0", "v6.3.2")]
+
+
+def test_the_only_release_with_an_answer_is_measured_once(missing):
+    failures = [without_answer(tag, "failed") for tag in TAGS[:3]]
+    assert missing(*failures) == [(CELL, "v6.4.0")]
+    assert missing(*failures, *beside("v6.4.0")) == []
+    assert missing(*failures, without_answer("v6.4.0", "failed")) == []
+
+
+def test_what_lacks_the_newest_release_comes_first(missing):
+    kept = (*beside(*TAGS[1:]), *beside(*TAGS[:3], cell=OTHER))
+    assert [cell for cell, *_ in missing(*kept, cells=(CELL, OTHER))] == [OTHER, CELL]
+
+
+BLOCK = history.Block(CELL, tuple(STACKS))
+
+
+@pytest.mark.parametrize(("capacity", "parts"), [(9, [4]), (4, [4]), (3, [3, 2]), (2, [2, 2, 2])])
+def test_a_block_that_has_no_room_is_done_in_parts_that_share_a_release(capacity, parts):
+    found = history.in_parts(BLOCK, capacity)
+    assert [len(part.stacks) for part in found] == parts
+    assert all(a.stacks[-1] == b.stacks[0] for a, b in pairwise(found))
+    assert {s.tag for part in found for s in part.stacks} == set(TAGS)
+
+
+@pytest.mark.parametrize("capacity", [0, 1])
+def test_where_not_even_two_have_room_nothing_is_begun(capacity):
+    with pytest.raises(MachineError, match=r"no room for two stacks .* free some space"):
+        history.in_parts(BLOCK, capacity)
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """A disk with room for so many stacks more than are installed."""
+    monkeypatch.setattr(environments, "CACHE", tmp_path)
+    monkeypatch.setattr(environments, "holds", lambda path, stack: path.is_dir())
+    installed = tmp_path / "stacks"
+
+    def has(more: int, *stacks):
+        for stack in stacks:
+            environments.path_of(stack).mkdir(parents=True)
+        size = more + len(stacks)
+        monkeypatch.setattr(room, "free_bytes", lambda: room.STACK_BYTES * (size - len(list(installed.glob("*/")))))
+        return lambda: sorted(p.name.split("-")[0] for p in installed.glob("*/"))
+
+    return has
+
+
+def test_stacks_that_are_not_needed_go_only_as_far_as_room_is_needed(disk):
+    left = disk(1, *STACKS[:3])
+    room.make_room(STACKS[2:], STACKS)
+    assert left() == ["v6.1.0", "v6.2.0", "v6.3.2"]
+    assert room.capacity(STACKS) == 4
+
+
+def test_the_oldest_goes_first_and_never_one_that_is_needed(disk):
+    left = disk(0, *STACKS[:3])
+    room.make_room([STACKS[0], STACKS[3]], STACKS)
+    assert left() == ["v6.1.0", "v6.3.2"]
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """The command, with stand-ins for stacks, by tag the plans of their trials; returns what it said."""
+    monkeypatch.setenv("BENCH_MACHINE", "box")
+    monkeypatch.setattr(history_command, "ensure_timeline", lambda: None)
+    arms = {}
+
+    def command(*arguments, **plans):
+        def stand_in(stack):
+            plan = plans.get(stack.tag.replace(".", "_"))
+            made = arms.setdefault(stack.tag, arm(tmp_path, stack.tag, plan))
+            return replace(made, stack=stack)
+
+        monkeypatch.setattr("harness.measuring.rounds.arm", stand_in)
+        monkeypatch.setattr(run, "let_asv_read", lambda *_: None)
+        monkeypatch.setattr(history_command, "inside", lambda: inside() | DESCRIPTION)
+        return CliRunner().invoke(app, ["history", *arguments])
+
+    command.arms = arms
+    return command
+
+
+def test_all_releases_run_one_parameter_set_after_the_other(bench):
+    done = bench(*TAGS, "--backend", "pymc-c", "--model", "ppca", "--warm", "2")
+    assert done.exit_code == 0, done.output
+    assert "4 releases (v6.1.0 to v6.4.0) × 1 parameter set on box: 1 block missing." in done.output
+    assert all(ran(one) == ["ppca cold-0", "ppca warm-1", "ppca warm-2"] for one in bench.arms.values())
+
+
+def test_the_plan_alone_measures_nothing(bench):
+    done = bench("--plan")
+    assert done.exit_code == 0, done.output
+    assert f"{len(last_patches(load_stacks()))} releases" in " ".join(done.output.split())
+    assert "at most about" in done.output
+    assert not bench.arms
+
+
+def test_when_the_time_is_up_no_block_begins(bench):
+    done = bench(*TAGS, "--model", "ppca", "--budget", "0")
+    assert "The time is up: 10 blocks left." in done.output
+    assert not bench.arms
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["v9.9.9"], "v9.9.9"),
+        (["--model", "nope"], "There is no model 'nope'"),
+        (["--backend", "nope"], "There is no backend 'nope'"),
+        (["--model", "ppca", "--n", "7"], "There is no size 7: ppca has 500, 5000, 50000."),
+    ],
+)
+def test_what_is_unknown_is_one_sentence(bench, arguments, sentence):
+    done = bench(*arguments)
+    assert done.exit_code == 1
+    assert sentence in str(done.exception)
+
+
+def test_sizes_can_be_chosen(bench):
+    done = bench("--plan", "--model", "ppca", "--n", "5000", "--backend", "pymc-c")
+    assert "ppca n=5000 pymc-c" in done.output
+    assert "n=500 " not in done.output
+
+
+def test_a_trial_during_which_the_machine_changed_speed_is_run_once_more_at_once(tmp_path):
+    control = {"before": {}, "after": {}, "drift": 0.5, "contaminated": True}
+    quiet, noisy = arm(tmp_path, "quiet"), arm(tmp_path, "noisy", {"warm-1": {"control": control}})
+    rounds = Rounds([quiet, noisy], "box", DESCRIPTION, repeats=1)
+    trials = list(rounds.run({CELL: {COLD: 1, WARM: 2}}, alone=1))
+    assert ran(noisy) == ["ppca cold-0", "ppca warm-1", "ppca warm-1", "ppca warm-2"]
+    assert ran(quiet) == ["ppca cold-0", "ppca warm-1", "ppca warm-2"]
+    assert sum(trial.closes for trial in trials) == 3
