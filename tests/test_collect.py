@@ -15,6 +15,7 @@ import pytest
 
 from harness.results import asv_files, collecting
 from harness.results.collecting import Collected, Shard, Task
+from harness.results.records import as_text
 from harness.stacks.locks import get_stack, recorded_hashes
 from harness.suite import inside
 from tests import site_results as make
@@ -313,7 +314,7 @@ def test_a_record_is_written_as_records_are_whatever_it_was(shard, results):
     collect([shard], results)
     kept = (results / RECORD).read_text()
     assert json.loads(kept) == documents
-    assert kept == json.dumps(json.loads(kept), indent=1) + "\n"
+    assert kept == as_text(json.loads(kept))
 
 
 def test_a_good_measurement_is_not_overwritten_by_one_that_failed(shard, results):

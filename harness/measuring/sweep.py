@@ -24,7 +24,7 @@ from harness import paths
 from harness.errors import BenchError, MachineError
 from harness.measuring.cells import Cell
 from harness.paths import ROOT
-from harness.results.records import Record, read_records, to_be_confirmed, write_document
+from harness.results.records import Record, read_records, to_be_confirmed, write_records
 from harness.stacks.environments import process_environment, python, stack_environment
 from harness.stacks.locks import Stack
 from harness.suite import suite_commit
@@ -237,7 +237,7 @@ def sweep_stack(
 def _keep(machine: str, stack: Stack, cell: Cell, trials: Sequence[Mapping], protocol: int) -> tuple[Record, ...]:
     path = path_of(machine, stack.tag, cell)
     where_from = {"protocol": protocol, "lock_sha256": stack.sha256}
-    write_document(path, [{**trial, **where_from} for trial in trials])
+    write_records(path, [{**trial, **where_from} for trial in trials])
     try:
         return read_records(path, measurement=False)
     except BenchError as error:

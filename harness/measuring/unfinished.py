@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.paths import CACHE
-from harness.results.records import file_name, write_document
+from harness.results.records import file_name, write_records
 
 UNFINISHED = CACHE / "unfinished"
 
@@ -46,7 +46,7 @@ def archive(tag: str, run: str, records: Path, machine: str) -> list[Path]:
         measured = [json.loads(path.read_text()) for path in trials(folder)]
         target = records / machine / tag / file_name(measured[0])
         try:
-            write_document(target, measured)
+            write_records(target, measured)
         except OSError as error:
             raise BenchError(
                 f"{target} cannot be written ({error.strerror}): the records stay in {folder}; "

@@ -21,7 +21,7 @@ from harness.results import asv_files
 from harness.results.asv_numbers import asv_numbers
 from harness.results.fields import NAME
 from harness.results.metrics import COLD_SETUP, OF_ASV
-from harness.results.records import Measurement, Record, read_records, why_not, write_document
+from harness.results.records import Measurement, Record, as_text, read_records, why_not, write_records
 from harness.stacks.locks import Stack, recorded_hashes
 
 LARGEST_FILE = 5_000_000
@@ -253,9 +253,9 @@ class _Taking:
         if self._is_kept(target, task, tag, cell, documents):
             self.collected.known += 1
             return
-        if len(json.dumps(documents, indent=1)) > LARGEST_FILE:
+        if len(as_text(documents)) > LARGEST_FILE:
             raise ValueError(f"it is larger than {LARGEST_FILE // 10**6} MB when it is written")
-        write_document(target, documents)
+        write_records(target, documents)
         self.collected.new.append(name)
         # What another run has measured since then has its numbers already.
         if target.name == _newest((path.name for path in target.parent.iterdir()), target.name):

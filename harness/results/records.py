@@ -273,9 +273,24 @@ def first_problem(error: ValidationError) -> str:
 
 def write_document(path: Path, document: object) -> None:
     """Write JSON, wholly or not at all. Raises OSError when the disk or the folder does not let it."""
+    _write(path, json.dumps(document, indent=1) + "\n")
+
+
+def write_records(path: Path, documents: Sequence[Mapping]) -> None:
+    """Write trials' documents as `read_records` reads them, wholly or not at all. Raises as `write_document`."""
+    _write(path, as_text(documents))
+
+
+def as_text(documents: Sequence[Mapping]) -> str:
+    """A line for each trial: a history has ten thousand of them, and indented they take a quarter more."""
+    lines = ",\n".join(json.dumps(document, separators=(",", ":")) for document in documents)
+    return f"[\n{lines}\n]\n"
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=1) + "\n")
+    part.write_text(text)
     part.replace(path)
 
 
