@@ -42,7 +42,7 @@ nightly-resolve: setup ## resolve the releases that are new, into proposal/
 nightly-lock: setup ## check the locks in proposal/ and push them
 	$(VENV)/bin/bench nightly lock proposal
 
-nightly-plan: setup ## say which stacks are to be measured
+nightly-plan: setup ## say which stacks, or which blocks of the history, are to be measured
 	$(VENV)/bin/bench nightly plan --to plan/plan.json
 
 # On a machine of one's own: what was handed on and not kept, or kept and withdrawn, is measured again.
@@ -51,8 +51,8 @@ nightly-clean: ## delete what was measured and not kept (self-hosted runners)
 	git clean -ffdq results
 	git checkout --quiet -- results
 
-nightly-measure: setup ## measure the stack that $STACK names, into shard/
-	$(VENV)/bin/bench nightly measure "$$STACK" "shard/$$STACK"
+nightly-measure: setup ## measure the stack or the block that $WORK names, into shard/
+	$(VENV)/bin/bench nightly measure "$$WORK" "shard/$$WORK"
 
 nightly-collect: setup ## check what is in incoming/ and push what is new
 	$(VENV)/bin/bench nightly collect --in incoming

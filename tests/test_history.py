@@ -98,17 +98,19 @@ BLOCK = history.Block(CELL, tuple(STACKS))
 
 
 @pytest.mark.parametrize(("capacity", "parts"), [(9, [4]), (4, [4]), (3, [3, 2]), (2, [2, 2, 2])])
-def test_a_block_that_has_no_room_is_done_in_parts_that_share_a_release(capacity, parts):
-    found = history.in_parts(BLOCK, capacity)
+def test_a_block_that_has_no_room_is_done_in_parts_that_share_a_release(capacity, parts, monkeypatch):
+    monkeypatch.setattr(room, "capacity", lambda known: capacity)
+    found = history.in_parts([BLOCK], STACKS)
     assert [len(part.stacks) for part in found] == parts
     assert all(a.stacks[-1] == b.stacks[0] for a, b in pairwise(found))
     assert {s.tag for part in found for s in part.stacks} == set(TAGS)
 
 
 @pytest.mark.parametrize("capacity", [0, 1])
-def test_where_not_even_two_have_room_nothing_is_begun(capacity):
+def test_where_not_even_two_have_room_nothing_is_begun(capacity, monkeypatch):
+    monkeypatch.setattr(room, "capacity", lambda known: capacity)
     with pytest.raises(MachineError, match=r"no room for two stacks .* free some space"):
-        history.in_parts(BLOCK, capacity)
+        history.in_parts([BLOCK], STACKS)
 
 
 @pytest.fixture

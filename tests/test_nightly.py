@@ -17,7 +17,9 @@ from harness.cli import app
 from harness.errors import BenchError
 from harness.measuring.cells import Cell
 from harness.nightly import commands, planning
+from harness.nightly import shards as handed_on
 from harness.nightly.github import Api
+from harness.results.collecting import Task
 from harness.stacks import locks, timeline, updating
 from harness.suite import inside
 from tests import site_results as make
@@ -68,9 +70,33 @@ def test_a_plan_is_one_line_of_json_for_the_matrix(results, tmp_path, monkeypatc
     monkeypatch.setenv("BENCH_BACKENDS", "")
     done = CliRunner().invoke(app, ["nightly", "plan"])
     assert json.loads(done.stdout) == ["v6.2.0", "v6.1.0"]
-    assert (tmp_path / "output").read_text() == 'stacks=["v6.2.0", "v6.1.0"]\n'
+    assert (tmp_path / "output").read_text() == 'works=["v6.2.0", "v6.1.0"]\n'
     done = CliRunner().invoke(app, ["nightly", "plan", "--most", "1"])
     assert json.loads(done.stdout) == ["v6.2.0"]
+
+
+def test_a_plan_of_the_history_names_the_parameter_sets_that_lack_rounds(results, monkeypatch):
+    done = CliRunner().invoke(app, ["nightly", "plan", "--history", "--model", "ppca", "--warm", "1"])
+    planned = json.loads(done.stdout)
+    assert sorted(planned) == sorted(f"ppca-500-{backend}" for backend in inside()["backends"])
+    assert planned[-2:] == ["ppca-500-pymc-c", "ppca-500-nutpie-numba"], "these have the newest release"
+    both = [locks.get_stack(tag) for tag in ("v6.3.2", "v6.4.0")]
+    monkeypatch.setattr(planning, "of_history", lambda: both)
+    assert planning.left_of_history("box", CELLS, inside(), 1) == []
+    assert planning.left_of_history("box", CELLS, inside(), 9) == ["ppca-500-pymc-c", "ppca-500-nutpie-numba"]
+    monkeypatch.setenv("BENCH_HISTORY", "true")
+    done = CliRunner().invoke(app, ["nightly", "plan", "--release", "v6.4.0"])
+    assert "name releases, or ask for --history" in str(done.exception)
+
+
+def test_work_is_a_stack_beside_the_one_before_or_a_parameter_set_in_all_minor_releases():
+    stack, block = planning.work("v6.4.0", CELLS), planning.work("ppca-500-pymc-c", CELLS)
+    assert ([s.tag for s in stack.stacks], stack.cells) == (["v6.3.2", "v6.4.0"], tuple(CELLS))
+    assert list(block.stacks) == locks.last_patches(locks.load_stacks())
+    assert block.cells == (CELLS[0],)
+    for name in ("v9.9.9", "ppca-500-blackjax"):
+        with pytest.raises(BenchError, match=rf"{name}.*no parameter set that was asked for is called so"):
+            planning.work(name, CELLS)
 
 
 @pytest.fixture
@@ -168,8 +194,8 @@ def test_what_is_resolved_is_handed_on_and_what_has_no_solution_is_told(tmp_path
 
 
 def shards(below: Path, *tags: str) -> tuple[dict[str, set[str]], list[str]]:
-    task = commands.Task("box", {tag: locks.get_stack(tag) for tag in tags}, frozenset(), 4)
-    found, strange = commands._shards(below, task)
+    task = Task("box", {tag: locks.get_stack(tag) for tag in tags}, frozenset(), 4)
+    found, strange = handed_on.artifacts(below, task, CELLS, tags)
     return {str(shard.folder.relative_to(below)): set(shard.task.stacks) for shard in found}, strange
 
 
@@ -177,6 +203,25 @@ def folders(below: Path, *names: str) -> Path:
     for name in names:
         (below / name).mkdir(parents=True)
     return below
+
+
+def test_a_shard_of_a_block_is_bound_to_its_parameter_set_and_the_minor_releases(tmp_path):
+    below = folders(tmp_path, "results-plan", "results-ppca-500-pymc-c/ppca-500-pymc-c", "results-ppca-500-blackjax/x")
+    task = Task("box", {}, frozenset(), 4)
+    (shard,), strange = handed_on.artifacts(below, task, CELLS, None)
+    assert shard.task.cells == {("ppca", 500, "pymc-c")}
+    assert list(shard.task.stacks) == [stack.tag for stack in locks.last_patches(locks.load_stacks())]
+    assert strange == ["results-ppca-500-blackjax is no artifact of this run"]
+    assert handed_on.artifacts(below, task, CELLS, ["v6.4.0"])[0] == []
+
+
+def test_a_block_hands_on_its_parameter_set_and_no_other(results, tmp_path):
+    done = CliRunner().invoke(app, ["nightly", "export", "ppca-500-pymc-c", str(tmp_path / "to")])
+    assert done.exit_code == 0, done.output
+    found = {path.relative_to(tmp_path / "to").as_posix() for path in (tmp_path / "to").rglob("*.json")}
+    records = {f"records/box/{tag}/ppca-500-pymc-c.{STAMP}.json" for tag in ("v6.3.2", "v6.4.0")}
+    assert {name for name in found if name.startswith("records/")} == records
+    assert "asv/box/machine.json" in found
 
 
 def test_collecting_nothing_is_said(runner, tmp_path):
@@ -195,7 +240,7 @@ def test_a_shard_is_bound_to_the_stack_that_its_artifact_was_of_and_the_one_befo
     folders(tmp_path, "results-v6.4.0/v6.3.2")
     found, (strange,) = shards(both, "v6.4.0", "v6.3.2")
     assert found.keys() == {"results-v6.3.2/v6.3.2", "results-v6.4.0/v6.4.0"}
-    assert strange == "v6.3.2 in results-v6.4.0 is not its stack"
+    assert strange == "v6.3.2 in results-v6.4.0 is not its work"
 
 
 def test_no_artifact_passes_for_several(tmp_path):

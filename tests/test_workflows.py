@@ -178,8 +178,8 @@ def artifacts(job: str, way: str) -> list[dict]:
 
 def test_no_shard_is_unpacked_into_the_folder_of_another():
     (up,), (down,) = artifacts("measure", "upload"), artifacts("collect", "download")
-    assert (up["name"], up["path"]) == ("results-${{ matrix.stack }}", "shard")
-    assert '"shard/$$STACK"' in make_targets()["nightly-measure"]
+    assert (up["name"], up["path"]) == ("results-${{ matrix.work }}", "shard")
+    assert '"shard/$$WORK"' in make_targets()["nightly-measure"]
     assert (down["pattern"], down["path"]) == ("results-*", "incoming")
     assert "merge-multiple" not in down
     assert "--in incoming" in make_targets()["nightly-collect"]
@@ -191,7 +191,7 @@ def test_no_shard_is_unpacked_into_the_folder_of_another():
 
 def test_what_is_collected_is_what_was_planned():
     collecting = WORKFLOWS["measure"]["jobs"]["collect"]
-    assert "fromJSON(needs.plan.outputs.stacks)" in collecting["env"]["BENCH_RELEASES"]
+    assert "fromJSON(needs.plan.outputs.works)" in collecting["env"]["BENCH_RELEASES"]
     assert {"BENCH_MACHINE", "BENCH_MODELS", "BENCH_BACKENDS"} <= WORKFLOWS["measure"]["env"].keys()
 
 
@@ -285,7 +285,9 @@ def test_no_recipe_lets_a_shell_expand_a_name(recipe):
 
 def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():
     inputs = WORKFLOWS["measure"][True]["workflow_dispatch"]["inputs"]
-    assert set(inputs) == {"releases", "models", "backends", "warm", "blame", "runner", "machine"}
+    assert set(inputs) == {
+        "releases", "models", "all-sizes", "backends", "history", "warm", "blame", "runner", "machine"
+    }  # fmt: skip
     assert all("inputs." not in command for _, _, command in RUNS)
 
 

@@ -17,8 +17,11 @@ from harness.measuring import run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import WARM
 from harness.results.records import Measurement
+from harness.stacks import room
 from harness.stacks.locks import Stack
-from harness.stacks.room import STACK_BYTES
+
+REPEATS = 1
+"""How often a trial is run again at once during which the machine changed speed, at most."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,21 @@ def estimate_seconds(machine: str, blocks: Iterable[Block], each: Mapping[str, i
     return sum(run.estimate_seconds(machine, {block.cell: each}, len(block.stacks)) for block in blocks)
 
 
-def in_parts(block: Block, room: int) -> list[Block]:
-    """The block, or, where there is `room` for fewer stacks, several that share a release with the next.
+def in_parts(blocks: Iterable[Block], known: Sequence[Stack]) -> list[Block]:
+    """The blocks, and in the place of one that the disk has no room for, several that share a release with the next.
 
-    Raises MachineError when there is no room for two.
+    Of the `known` stacks, those that are installed may go. Raises MachineError when there is no room for two.
     """
-    if len(block.stacks) <= max(1, room):
+    most = room.capacity(known)
+    return [part for block in blocks for part in _parts(block, most)]
+
+
+def _parts(block: Block, most: int) -> list[Block]:
+    if len(block.stacks) <= max(1, most):
         return [block]
-    if room < 2:
+    if most < 2:
         raise MachineError(
-            f"There is no room for two stacks side by side, which take up to {2 * STACK_BYTES / 1e9:.1f} GB: free some "
-            "space on the disk, and try again."
+            f"There is no room for two stacks side by side, which take up to {2 * room.STACK_BYTES / 1e9:.1f} GB: free "
+            "some space on the disk, and try again."
         )
-    return [Block(block.cell, block.stacks[i : i + room]) for i in range(0, len(block.stacks) - 1, room - 1)]
+    return [Block(block.cell, block.stacks[i : i + most]) for i in range(0, len(block.stacks) - 1, most - 1)]

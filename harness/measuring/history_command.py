@@ -57,11 +57,10 @@ def history_command(
     if not blocks:
         return
     _show(machine, blocks, each)
-    capacity = room.capacity(known)
-    parts = [part for block in blocks for part in history.in_parts(block, capacity)]
+    parts = history.in_parts(blocks, known)
     if len(parts) > len(blocks):
         console.print(
-            f"The disk has room for {counted(capacity, 'stack')} side by side: it will be done in "
+            f"The disk has room for {counted(room.capacity(known), 'stack')} side by side: it will be done in "
             f"{counted(len(parts), 'part')}, each of which shares a release with the next."
         )
     seconds = history.estimate_seconds(machine, parts, each)
@@ -80,7 +79,7 @@ def history_command(
                 break
             console.rule(str(part))
             room.make_room(part.stacks, known)
-            run.measure(console, machine, part.stacks, [part.cell], description, warm, repeats=1)
+            run.measure(console, machine, part.stacks, [part.cell], description, warm, repeats=history.REPEATS)
     except KeyboardInterrupt:
         print(
             "bench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr

@@ -5,9 +5,7 @@ measured, and tell of what was found. `.github/workflows/measure.yml` calls them
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -17,23 +15,23 @@ import typer
 
 from harness import paths
 from harness.errors import BenchError
-from harness.measuring import cells, rounds, run
-from harness.nightly import alerts, blaming, candidate, report
+from harness.measuring import cells, history, rounds, run
+from harness.nightly import alerts, blaming, candidate, planning, report, shards
 from harness.nightly.branch import catch_up, change_branch
 from harness.nightly.github import Api, output, token
-from harness.nightly.planning import left, side_by_side
-from harness.output import console, job_page, minutes, printable, quoted
+from harness.output import console, counted, few, job_page, minutes, printable, quoted
 from harness.paths import ROOT
 from harness.results import store
 from harness.results.collecting import Collected, Shard, Task
 from harness.results.machines import machine_name
-from harness.stacks import locks, proposals
+from harness.stacks import locks, proposals, room
 from harness.stacks.locks import Stack
 from harness.stacks.timeline import ensure_timeline
 from harness.suite import inside
 
 app = typer.Typer(no_args_is_help=True, help="The steps of the nightly run; each also works by hand.")
 
+Name = Annotated[str, typer.Argument(help="A release such as v6.4.0, or a block such as ppca-500-pymc-c.")]
 Releases = Annotated[
     list[str] | None, typer.Option("--release", envvar="BENCH_RELEASES", help="A release such as v6.4.0; all if none.")
 ]
@@ -43,6 +41,12 @@ Models = Annotated[
 Backends = Annotated[
     list[str] | None, typer.Option("--backend", envvar="BENCH_BACKENDS", help="A backend; all if none.")
 ]
+AllSizes = Annotated[
+    bool, typer.Option("--all-sizes", envvar="BENCH_ALL_SIZES", help="Every size of a model, not the smallest only.")
+]
+History = Annotated[
+    bool, typer.Option("--history", envvar="BENCH_HISTORY", help="The history's missing blocks, not single stacks.")
+]
 Warm = Annotated[
     int, typer.Option(min=0, envvar="BENCH_WARM", help="Rounds of warm trials; half as many of cold ones.")
 ]
@@ -51,8 +55,6 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="As of an earlier moment (UTC); now by default."),
 ]
 _MOST_NAMED = 20
-_ARTIFACT = "results-"
-_PLAN = "results-plan"
 Branch = Annotated[str, typer.Option(help="The branch of `origin` that keeps locks and results.")]
 
 
@@ -104,17 +106,27 @@ def plan(
     model: Models = None,
     backend: Backends = None,
     warm: Warm = 8,
-    most: Annotated[int, typer.Option(min=1, help="Stacks at most, the newest first.")] = 20,
+    most: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Runners at most, the newest first; 20 if none, 256 for blocks.")
+    ] = None,
+    of_history: History = False,
+    all_sizes: AllSizes = False,
     to: Annotated[Path | None, typer.Option(help="A file to write it to as well.")] = None,
 ) -> None:
-    """Print the stacks that are not wholly measured on this machine, newest first, as a JSON list for a matrix."""
+    """Print the stacks that are not wholly measured on this machine, newest first, as a JSON list for a matrix; or the
+    blocks of the history that are missing."""
     named = {stack.tag: stack for stack in map(locks.get_stack, release or [])}
-    chosen = list(named.values()) or locks.load_stacks()
-    description = inside()
-    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend)
-    found = json.dumps(left(chosen, machine_name(), wanted, description, warm)[:most])
+    if named and of_history:
+        raise BenchError("The history is of all minor releases: name releases, or ask for --history.")
+    machine, description = machine_name(), inside()
+    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    if of_history:
+        names = planning.left_of_history(machine, wanted, description, warm)
+    else:
+        names = planning.left(list(named.values()) or locks.load_stacks(), machine, wanted, description, warm)
+    found = json.dumps(names[: most or (256 if of_history else 20)])
     print(found)
-    output("stacks", found)
+    output("works", found)
     if to:
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(found + "\n")
@@ -122,53 +134,66 @@ def plan(
 
 @app.command()
 def measure(
-    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    name: Name,
     to: Annotated[Path, typer.Argument(help="The folder that is handed on.")],
     model: Models = None,
     backend: Backends = None,
     warm: Warm = 8,
+    all_sizes: AllSizes = False,
 ) -> None:
-    """Measure what is left of a release, side by side with the one before it, and copy all that this machine has of
-    both: a shard's work.
+    """Measure what is left of a release, side by side with the one before it, or of a block of the history, and copy
+    all that this machine has of it: a shard's work.
 
-    One model after the other, each kept and handed on when it is done.
+    One model after the other, or one part of a block, each kept and handed on when it is done.
     """
     ensure_timeline()
-    stacks, machine, description = side_by_side(locks.get_stack(release)), machine_name(), inside()
-    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend)
-    done = run.measured(machine, stacks, description, warm)
-    export(release, to)
+    machine, description = machine_name(), inside()
+    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    work = planning.work(name, wanted)
+    _hand_on(work, to)
     try:
-        for name, group in groupby((c for c in wanted if c not in done), key=lambda c: c.model):
-            its = list(group)
+        for stacks, its, repeats in _steps(work, machine, description, warm):
             seconds = run.estimate_seconds(machine, dict.fromkeys(its, rounds.of_each_kind(warm)), len(stacks))
-            _say(f"{' | '.join(s.tag for s in stacks)} {name}: {len(its)} parameter sets, about {minutes(seconds)}.")
-            run.measure(console, machine, stacks, its, description, warm)
+            _say(
+                f"{few([s.tag for s in stacks])}, {its[0].model}: {counted(len(its), 'parameter set')}, "
+                f"about {minutes(seconds)}."
+            )
+            run.measure(console, machine, stacks, its, description, warm, repeats=repeats)
             # Now, and not at the end: a runner that dies takes with it what it has not handed on.
-            export(release, to)
+            _hand_on(work, to)
     except KeyboardInterrupt:
         _say("Interrupted: what was measured is kept, and the same command goes on from there.")
         raise typer.Exit(130) from None
 
 
+def _steps(
+    work: planning.Work, machine: str, description: dict, warm: int
+) -> Iterator[tuple[Sequence[Stack], list[cells.Cell], int]]:
+    """What is measured at a time: in which stacks, which parameter sets, and how often a trial is repeated."""
+    if work.is_history:
+        blocks = history.missing(machine, work.stacks, work.cells, rounds.of_each_kind(warm), description)
+        for part in history.in_parts(blocks, locks.load_stacks()):
+            room.make_room(part.stacks, locks.load_stacks())
+            yield part.stacks, [part.cell], history.REPEATS
+        return
+    done = run.measured(machine, work.stacks, description, warm)
+    for _, group in groupby((c for c in work.cells if c not in done), key=lambda c: c.model):
+        yield work.stacks, list(group), 0
+
+
 @app.command()
 def export(
-    release: Annotated[str, typer.Argument(help="A release such as v6.4.0.")],
+    name: Name,
     to: Annotated[Path, typer.Argument(help="The folder to write to.")],
 ) -> None:
-    """Copy what this machine has measured of a release and of the one before it: what a shard hands on."""
-    stacks, machine, results = side_by_side(locks.get_stack(release)), machine_name(), paths.RESULTS
-    files = [results / "asv" / machine / "machine.json"]
-    for stack in stacks:
-        commit = locks.recorded_hashes()[stack.tag]
-        files += sorted((results / "records" / machine / stack.tag).glob("*.json"))
-        files += sorted((results / "asv" / machine).glob(f"{commit[:8]}-*.json"))
-    files = [path for path in files if path.is_file()]
-    for path in files:
-        target = to / path.relative_to(results)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    _say(f"{len(files)} files of {' and '.join(s.tag for s in stacks)} on {machine} are in {to}.")
+    """Copy what this machine has measured of a release and the one before it, or of a block: what a shard hands on."""
+    everything = cells.cells(inside(), small=False, models=inside()["models"])
+    _hand_on(planning.work(name, everything), to)
+
+
+def _hand_on(work: planning.Work, to: Path) -> None:
+    many = shards.export(work, machine_name(), to)
+    _say(f"{many} files of {work.name} on {machine_name()} are in {to}.")
 
 
 @app.command("collect")
@@ -177,11 +202,14 @@ def collect_command(
     below: Annotated[
         Path | None, typer.Option("--in", help="Where artifacts were unpacked, each with a folder named for its stack.")
     ] = None,
-    release: Releases = None,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(envvar="BENCH_RELEASES", help="A release, or a block such as ppca-500-pymc-c; all if none."),
+    ] = None,
     model: Models = None,
     backend: Backends = None,
     warm: Warm = 8,
-    all_sizes: Annotated[bool, typer.Option("--all-sizes", help="Not the small sizes only.")] = False,
+    all_sizes: AllSizes = False,
     branch: Branch = "main",
 ) -> None:
     """Check what shards have measured on this machine (or the one that BENCH_MACHINE names), and push what is new.
@@ -193,20 +221,21 @@ def collect_command(
         raise BenchError("Which results? Name their folders, or --in the folder that artifacts were unpacked into.")
     if below and not below.is_dir():
         _say(f"There is no folder {below}: no shard has come.")
-    stacks = {stack.tag: stack for stack in (map(locks.get_stack, release) if release else locks.load_stacks())}
     description = inside()
     wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    works = [planning.work(name, wanted) for name in release or []]
+    chosen = [s for w in works for s in (w.stacks if w.is_history else w.stacks[-1:])] or locks.load_stacks()
     planned = frozenset((c.model, c.n, c.backend) for c in wanted)
     # One more where an answer was wrong, and another seed decided.
     trials = 1 + sum(rounds.of_each_kind(warm).values())
-    task = Task(machine_name(), stacks, planned, description["protocol"], trials=trials)
-    shards, strange = _shards(below, task) if below else ([], [])
-    shards += [Shard(folder, task) for folder in folders or []]
+    task = Task(machine_name(), {s.tag: s for s in chosen}, planned, description["protocol"], trials=trials)
+    found_below, strange = shards.artifacts(below, task, wanted, release) if below else ([], [])
+    found_below += [Shard(folder, task) for folder in folders or []]
     found = Collected()
 
     def add(folder: Path) -> str:
         nonlocal found
-        found = candidate.take(shards, folder)
+        found = candidate.take(found_below, folder)
         tags = sorted({name.split("/")[2] for name in found.new if name.startswith("records/")})
         return f"Add results of {_names('stack', tags)}"
 
@@ -218,35 +247,6 @@ def collect_command(
     )
     if strange or found.refused:
         raise BenchError(f"Refused, and measured again by the next run: {_listed(strange + found.refused)}.")
-
-
-def _shards(below: Path, task: Task) -> tuple[list[Shard], list[str]]:
-    """The shards below a folder, each bound to the stack that it was planned for, and what else is there.
-
-    An artifact `results-<stack>` has one folder, `<stack>`, and is unpacked into a folder of its own name: as long as
-    there are several, which the artifact of the plan sees to. It is the only one where nothing was measured.
-    """
-    entries = sorted(below.iterdir()) if below.is_dir() else []
-    if not any(path.name == _PLAN and path.is_dir() for path in entries):
-        return [], [f"{_shown(path)} is no artifact beside {_PLAN}" for path in entries if path.name != "plan.json"]
-    shards, strange = [], []
-    for place in (path for path in entries if path.name != _PLAN):
-        tag = place.name.removeprefix(_ARTIFACT)
-        if place.name == tag or tag not in task.stacks or place.is_symlink() or not place.is_dir():
-            strange.append(f"{_shown(place)} is no artifact of this run")
-            continue
-        for path in sorted(place.iterdir()):
-            if path.name == tag:
-                beside = {stack.tag: stack for stack in side_by_side(task.stacks[tag])}
-                shards.append(Shard(path, replace(task, stacks=beside)))
-            else:
-                strange.append(f"{_shown(path)} in {place.name} is not its stack")
-    return shards, strange
-
-
-def _shown(path: Path) -> str:
-    """A name that may be anything."""
-    return ascii(path.name)[1:-1][:100]
 
 
 def _listed(sentences: Sequence[str]) -> str:
