@@ -6,20 +6,23 @@ READY := $(VENV)/.ready
 WARM ?= 2
 BUDGET ?= 16
 
-.PHONY: help bench test test-fast lint check site setup clean compare compare-build report \
+.PHONY: help bench test test-all test-fast lint check site setup clean compare compare-build report \
 	nightly-resolve nightly-lock nightly-plan nightly-clean nightly-measure nightly-collect nightly-blame \
 	nightly-collect-blame nightly-pages nightly-alerts
 
 bench: setup ## measure the two newest releases, compare them, publish the site, print a summary
 	$(VENV)/bin/bench run --warm $(WARM) --budget $(BUDGET)
 
-test: setup lint ## ruff and all tests
+test: setup lint ## ruff and the tests
+	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 8 -m "not thorough"
+
+test-all: setup lint ## all tests: also every backend, a week of nightly runs, and error rates (half an hour)
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 8
 
 # What to run while writing: nothing that needs a network, a browser, a sampler or more than a second.
 test-fast: setup ## the tests that take no network, browser or sampling
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder \
-		-m "not network and not sampling and not browser and not slow"
+		-m "not network and not sampling and not browser and not slow and not thorough"
 
 lint: setup ## the code, by ruff
 	$(VENV)/bin/ruff format --check .

@@ -86,6 +86,7 @@ def test_twenty_honest_shards_are_taken(checkout, tmp_path):
     assert len(kept(checkout)) == 20 * len(CELLS)
 
 
+@pytest.mark.thorough
 def test_what_the_site_cannot_be_built_with_is_left_out_by_name_and_the_rest_is_kept(checkout, shards):
     tag = shards[1].folder.name
     break_the_site(checkout, f"list(RESULTS.glob('records/*/{tag}/ppca-500-blackjax.{STAMP}.json'))")

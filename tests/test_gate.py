@@ -43,6 +43,7 @@ def test_the_gate_is_measured_with_the_protocols_numbers_of_chains_and_draws():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_change_point_that_moves_slowly_is_rejected_in_under_one_per_cent_of_trials():
     # Of 4000 draws 444 are effective; real trials of the compound step have 490 to 690. Were twice as many rejected
     # as may be, this would show with a probability of 96 %.
@@ -51,6 +52,7 @@ def test_a_change_point_that_moves_slowly_is_rejected_in_under_one_per_cent_of_t
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_correct_sampler_is_rejected_in_under_one_per_cent_of_trials():
     # Were twice as many rejected as may be, this would show with a probability of 97 %.
     reasons = [

@@ -21,7 +21,7 @@ from tests.exact_latent import MODELS, correlated, examined, raw_trial, reported
 # Of 1000 draws 430 are effective ones.
 RHO = 0.4
 SEEDS = pytest.mark.parametrize(
-    "seeds", [range(1), pytest.param(range(1, 5), marks=pytest.mark.slow)], ids=["", "more"]
+    "seeds", [range(1), pytest.param(range(1, 5), marks=[pytest.mark.slow, pytest.mark.thorough])], ids=["", "more"]
 )
 OF_MODELS = {
     "ppca": faults.PPCA, "discrete": faults.LABELS, "eight_schools": faults.SCHOOLS, "coal_mining": faults.RATES,
@@ -32,6 +32,7 @@ ONE_VARIABLE = {
     "ppca": "z", "discrete": "mu", "discrete_marginal": "sigma", "eight_schools": "eta_0", "coal_mining": "late_rate",
     "radon": "a", "gp": "noise", "arma": "ar", "wide": "b_40",
 }  # fmt: skip
+BOTH_LENGTHS = pytest.mark.parametrize("length", [1000, pytest.param(250, marks=pytest.mark.thorough)])
 BARELY = {"a likely one stuck in one chain"}
 """What 250 draws of a chain are too few to tell in two trials of five."""
 
@@ -45,7 +46,7 @@ def why(model, raw, log_density=None):
 
 
 @SEEDS
-@pytest.mark.parametrize("length", LENGTHS)
+@BOTH_LENGTHS
 @pytest.mark.parametrize("model", MODELS)
 def test_a_correct_sampler_passes(model, length, seeds):
     for seed in seeds:
@@ -55,7 +56,7 @@ def test_a_correct_sampler_passes(model, length, seeds):
 
 
 @SEEDS
-@pytest.mark.parametrize("length", LENGTHS)
+@BOTH_LENGTHS
 @pytest.mark.parametrize(("model", "fault"), PLANTED)
 def test_what_is_wrong_with_a_variable_is_caught(model, fault, length, seeds):
     if length == 250 and fault in BARELY:
@@ -95,7 +96,7 @@ def test_chains_that_know_of_each_other_are_caught(model, fault, length, rho, se
         assert why(model, mixed, density)
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@BOTH_LENGTHS
 @pytest.mark.parametrize("exchange", faults.EXCHANGED)
 @pytest.mark.parametrize("model", MODELS)
 def test_draws_of_one_variable_that_were_exchanged_do_not_have_the_reported_density(model, exchange, length):
@@ -119,7 +120,7 @@ def test_draws_that_were_all_shuffled_do_not_have_the_reported_density(model):
         assert "elements is off" in why(model, mixed)
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@BOTH_LENGTHS
 @pytest.mark.parametrize("model", ["discrete_marginal", "eight_schools", "coal_mining"])
 def test_a_shuffle_of_draws_with_their_densities_shows_by_the_steps_that_were_rejected(model, length):
     # NUTS stays where it is in 3 % of its steps, of real runs of these models; these stays are then apart.
@@ -163,7 +164,7 @@ def why_labels(x: np.ndarray, probability: np.ndarray) -> str | None:
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5])
-@pytest.mark.parametrize("length", LENGTHS)
+@BOTH_LENGTHS
 def test_labels_of_any_probability_pass(length, rho):
     # Of 20 sets of 400 labels none is rejected: the limit is for one of a thousand.
     probability = np.concatenate([np.geomspace(1e-9, 0.5, 200), 1 - np.geomspace(1e-9, 0.5, 200)])
@@ -323,6 +324,7 @@ def test_a_model_without_latent_elements_needs_none():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("length", LENGTHS)
 def test_the_whole_gate_rejects_a_correct_sampler_in_under_one_per_cent_of_trials(length):
     # Were twice as many rejected as may be, this would show with a probability of 94 %.

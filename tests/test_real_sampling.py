@@ -16,7 +16,10 @@ pytestmark = pytest.mark.sampling
 
 # Of the others, those that Numba compiles are sampled in test_sampling_by_numba, and nutpie-jax in test_asv_end_to_end;
 # BlackJAX samples in no release of today.
-BACKENDS = ("pymc-c", "pymc-jax", "nutpie-jax-pytensor", "numpyro-parallel", "numpyro-vectorized")
+BACKENDS = ["pymc-c", "nutpie-jax-pytensor"]
+BACKENDS += [
+    pytest.param(b, marks=pytest.mark.thorough) for b in ("pymc-jax", "numpyro-parallel", "numpyro-vectorized")
+]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -19,6 +19,7 @@ def test_the_same_seed_and_the_same_caches_give_the_same_draws_and_the_same_coun
     same_work(warm, again)
 
 
+@pytest.mark.thorough
 def test_the_same_seed_and_no_caches_give_the_same_draws_and_the_same_counts(short_trial):
     cold, elsewhere = short_trial("pymc-numba", COLD), short_trial("pymc-numba", COLD, home="another")
     assert cold["kind"] == elsewhere["kind"] == "cold"

@@ -93,6 +93,7 @@ def test_asv_has_them_as_samples_and_compares_them(compared, suite):
     assert not list((suite.path / f".asv/unfinished/{NEW}").glob("*/warm-*.json"))
 
 
+@pytest.mark.thorough
 def test_the_same_command_goes_on_from_the_rounds_there_are(compared, suite):
     before = [r["settings"]["seed"] for r in suite.records(NEW, CELL)]
     # One more round is enough to see it.
@@ -104,6 +105,7 @@ def test_the_same_command_goes_on_from_the_rounds_there_are(compared, suite):
     assert not set(before) & set(seeds), "rounds go on with other seeds"
 
 
+@pytest.mark.thorough
 def test_a_backend_that_works_on_one_side_only_is_a_finding(suite):
     found = bench(suite, "compare", "v6.1.0", NEW, "--model", MODEL, "--backend", "blackjax", "--markdown")
     assert found.returncode == 1, found.stderr
@@ -127,6 +129,7 @@ def test_what_cannot_be_compared_is_one_sentence_with_a_status_of_its_own(suite,
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.thorough
 def test_work_that_is_put_into_a_copy_is_seen_in_its_clocks_and_not_in_its_draws(suite):
     """One round: how often it is called is for machines that nobody else uses."""
     answer = bench(

@@ -33,7 +33,7 @@ from tests.conftest import share_bytecode
 from tests.test_asv_end_to_end import Suite
 from tests.test_environments import wheel
 
-pytestmark = [pytest.mark.network, pytest.mark.sampling]
+pytestmark = [pytest.mark.network, pytest.mark.sampling, pytest.mark.thorough]
 
 ROOT = STACKS.parent
 MACHINE = "runner-2cpu"
