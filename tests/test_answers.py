@@ -112,8 +112,48 @@ def test_the_luck_of_the_same_draws_is_the_same():
     same, apart = (
         time(one, NOISE, {}).slower_than(time(rival, NOISE, {}))[2] for rival in (other, luckier)
     )  # fmt: skip
-    assert same == pytest.approx(np.exp(3.5 * 0.05 * 2**0.5))
+    assert same == pytest.approx(np.exp(3.54 * 0.05 * 2**0.5), rel=1e-3)
     assert apart > 1.5 * same
+
+
+def beside(*backends: float, rounds: int, rng, mood=0.3, own=0.05):
+    """The times of backends that take so long, in rounds in which the machine is in this mood or in that."""
+    moods = rng.normal(scale=mood, size=rounds)
+    found = []
+    for number, typical in enumerate(backends):
+        taken = typical * np.exp(moods + rng.normal(scale=own, size=rounds))
+        (blank,) = answer(content(ppca("pymc-c")), "ppca", 500).times
+        named = replace(blank, measurement=replace(blank.measurement, backend=f"b{number}"))
+        of_rounds = {("a", r): float(s) for r, s in enumerate(taken)}
+        found.append(replace(named, setup_seconds=float(np.median(taken)), drawing_seconds=0.0, rounds=of_rounds))
+    return answers._side_by_side(found)
+
+
+def test_what_two_backends_took_in_the_same_rounds_does_not_depend_on_the_machines_mood():
+    fast, slow = beside(10.0, 13.0, rounds=5, rng=np.random.default_rng(1))
+    ratio, low, high = slow.slower_than(fast)
+    assert 1.1 < low < ratio < high < 1.6
+    apart = replace(slow, rounds={("another day", r): s for (_, r), s in slow.rounds.items()})
+    assert apart.slower_than(fast)[1] < 1, "seconds of different days say less"
+
+
+@pytest.mark.parametrize("rounds", [3, 5, 8])
+def test_of_ten_equal_backends_one_is_called_slower_in_one_of_twenty_cases_at_most(rounds):
+    rng, cases, called = np.random.default_rng(20261128), 200, 0
+    for _ in range(cases):
+        times = sorted(beside(*[10.0] * 10, rounds=rounds, rng=rng), key=lambda t: t.seconds)
+        called += any(t.clearly_slower_than(times[0]) for t in times[1:])
+    assert called <= 0.05 * cases + 2.6 * (0.05 * 0.95 * cases) ** 0.5
+
+
+@pytest.mark.parametrize(("rounds", "slower"), [(3, 1.5), (5, 1.25), (8, 1.15)])
+def test_a_backend_that_is_slower_is_called_so_in_four_of_five_cases(rounds, slower):
+    rng, cases = np.random.default_rng(20261129), 100
+    called = 0
+    for _ in range(cases):
+        *equal, last = beside(*[10.0] * 9, 10.0 * slower, rounds=rounds, rng=rng)
+        called += bool(last.clearly_slower_than(min(equal, key=lambda t: t.seconds)))
+    assert called >= 0.8 * cases
 
 
 def test_the_interval_that_is_shown_is_the_one_that_decides():

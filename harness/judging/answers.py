@@ -9,20 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
-from statistics import median
+from itertools import combinations
+from statistics import median, variance
+
+from scipy import stats
 
 from harness.judging.efficiency import Efficiency, Work, pooled, work
 from harness.judging.noise import Noise, noise_of
+from harness.judging.paired import NOTHING, Prior, Round, estimate, prior
 from harness.results.metrics import COLD_SETUP, DRAWING, FINISH, GRADIENT, TUNING, WARM_SETUP, contaminated
 from harness.results.records import EFFECTIVE_DRAWS, Measurement
 from harness.results.store import MachineResults
 
-_APART = 3.5
-"""Of ten equal backends, the slowest is this many standard errors from the fastest in one case of twenty: Tukey's
-studentised range over √2, for errors that are themselves estimated from some twenty differences. Whom that sets apart
-is slower, whoever else was looked at; and the intervals of ratios that are shown are as wide."""
+_BACKENDS = 10
+_FREEDOM_OF_NOISE = 20
+_FEWEST_ROUNDS = 3
+
+
+@cache
+def _apart(freedom: int) -> float:
+    """Of ten equal backends, the slowest is this many standard errors from the fastest in one case of twenty: Tukey's
+    studentised range over √2, for errors that are themselves estimated with so many degrees of freedom. Whom that sets
+    apart is slower, whoever else was looked at; and the intervals of ratios that are shown are as wide."""
+    return float(stats.studentized_range.ppf(0.95, _BACKENDS, freedom)) / math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,9 @@ class Time:
     """Seconds until an answer, of one measurement, part by part.
 
     `speed_error` and `efficiency_error` are standard deviations of the logarithm: of all seconds, which are one
-    machine's, and of the effective draws, which count for drawing alone; None where no other seed tells.
+    machine's, and of the effective draws, which count for drawing alone; None where no other seed tells. `rounds` are
+    the seconds of each trial, by its sitting and its round: what two backends took in the same ones does not depend on
+    the machine's mood. `known` is what the ratios of other backends' rounds tell of how such ratios vary.
     """
 
     measurement: Measurement
@@ -42,6 +55,8 @@ class Time:
     efficiency: Efficiency
     speed_error: float
     efficiency_error: float | None
+    rounds: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    known: Prior = NOTHING
 
     @property
     def backend(self) -> str:
@@ -74,14 +89,19 @@ class Time:
             return None
         return math.hypot(self.speed_error, self._drawing_share * self.efficiency_error)
 
-    def _error_of_ratio(self, other: Time) -> float | None:
-        """That of the logarithm of this time over another one."""
+    def _luck(self, other: Time) -> float | None:
+        """What the effective draws of both may have made of this time over another one, as an error of its
+        logarithm."""
         if self.efficiency_error is None or other.efficiency_error is None:
             return None
         ours, theirs = (t._drawing_share * t.efficiency_error for t in (self, other))
         # The same draws have the same luck.
-        luck = ours - theirs if self._draws & other._draws else math.hypot(ours, theirs)
-        return math.hypot(self.speed_error, other.speed_error, luck)
+        return ours - theirs if self._draws & other._draws else math.hypot(ours, theirs)
+
+    def beside(self, other: Time) -> list[Round]:
+        """What this one took over the other one, in each round that both were part of."""
+        both = sorted(self.rounds.keys() & other.rounds.keys())
+        return [Round(math.log(self.rounds[r] / other.rounds[r]), 1) for r in both]
 
     @property
     def _draws(self) -> set[str]:
@@ -90,10 +110,17 @@ class Time:
     def slower_than(self, other: Time) -> tuple[float, float, float] | None:
         """The ratio of this time to another one and its 95 % interval, wide enough for the slowest and the fastest of
         ten; None where noise is not known."""
-        error = self._error_of_ratio(other)
-        if error is None:
+        luck = self._luck(other)
+        if luck is None:
             return None
-        ratio, spread = self.seconds / other.seconds, math.exp(_APART * error)
+        rounds = self.beside(other)
+        told = estimate(rounds, self.known) if len(rounds) >= _FEWEST_ROUNDS else None
+        if told:
+            ratio, error, freedom = told.ratio, told.error, round(min(told.freedom, 1000))
+        else:
+            ratio = self.seconds / other.seconds
+            error, freedom = math.hypot(self.speed_error, other.speed_error), _FREEDOM_OF_NOISE
+        spread = math.exp(_apart(freedom) * math.hypot(error, luck))
         return ratio, ratio / spread, ratio * spread
 
     def clearly_slower_than(self, other: Time) -> bool | None:
@@ -115,17 +142,37 @@ def time(measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Eff
     setup, tuning, drawing, finish = map(median, parts)
     efficiency = efficiencies.get(work(warm[0])) or pooled(warm)[work(warm[0])]
     deviation = noise.of_effective_draws((measurement.model, measurement.n, measurement.backend))
+    needed = EFFECTIVE_DRAWS / efficiency.effective_draws
+    rounds = {
+        (r.round.block, r.round.number): c.setup_wall_seconds
+        + c.tuning_wall_seconds
+        + c.drawing_wall_seconds * needed
+        + c.finish_wall_seconds
+        for r in warm
+        if r.round and not contaminated(r) and (c := r.clocks).tuning_wall_seconds is not None
+    }
     return Time(
         measurement,
         setup,
         tuning,
-        drawing * EFFECTIVE_DRAWS / efficiency.effective_draws,
+        drawing * needed,
         finish,
         median(cold) if cold else None,
         efficiency,
         speed_error=max(noise.of(WARM_SETUP), noise.of(GRADIENT)),
         efficiency_error=None if deviation is None else deviation / math.sqrt(efficiency.seeds),
+        rounds=rounds,
     )
+
+
+def _side_by_side(times: Sequence[Time]) -> list[Time]:
+    """The times, each with what the rounds of all tell of how ratios vary."""
+    several = [rounds for a, b in combinations(times, 2) if len(rounds := a.beside(b)) > 1]
+    differences = [[r.difference for r in rounds] for rounds in several]
+    known = prior([variance(d) for d in differences], [len(d) - 1 for d in differences])
+    # Each backend is in many of the pairs: of what these say, no more is independent than there are backends.
+    known = Prior(known.variance, min(known.freedom, float(sum(len(t.rounds) for t in times))))
+    return [replace(t, known=known) for t in times]
 
 
 @dataclass(frozen=True)
@@ -207,7 +254,7 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None) 
     cells = content.cells.get(tag, {})
     measured = [cells[key] for key in content.order(cells) if key[:2] == (model, n)]
     known = noise_of(content), efficiencies_of(content)
-    times = sorted((t for m in measured if (t := time(m, *known))), key=lambda t: t.seconds)
+    times = sorted(_side_by_side([t for m in measured if (t := time(m, *known))]), key=lambda t: t.seconds)
     timed = {t.backend for t in times}
     without = tuple(m for m in measured if m.backend not in timed)
     later = content.tags[content.tags.index(tag) + 1 :] if tag in content.tags else []
