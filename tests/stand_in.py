@@ -19,6 +19,8 @@ _PROGRAM = f"""#!{sys.executable} -SE
 import json, os, pathlib, random, sys
 model, _, n, _, backend, _, folder, _, trial = sys.argv[3:]
 here, folder = pathlib.Path(__file__).parent, pathlib.Path(folder)
+if (folder / f"{{trial}}.json").exists():
+    sys.exit()
 with (here / "ran").open("a") as log:
     log.write(f"{{model}} {{trial}}\\n")
 plan = json.loads((here / "plan.json").read_text())

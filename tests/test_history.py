@@ -210,8 +210,10 @@ def test_sizes_can_be_chosen(bench):
 def test_a_trial_during_which_the_machine_changed_speed_is_run_once_more_at_once(tmp_path):
     control = {"before": {}, "after": {}, "drift": 0.5, "contaminated": True}
     quiet, noisy = arm(tmp_path, "quiet"), arm(tmp_path, "noisy", {"warm-1": {"control": control}})
-    rounds = Rounds([quiet, noisy], "box", DESCRIPTION, repeats=1)
+    failing = arm(tmp_path, "failing", {"cold-0": {"outcome": "failed", "control": control}})
+    rounds = Rounds([quiet, noisy, failing], "box", DESCRIPTION, repeats=1)
     trials = list(rounds.run({CELL: {COLD: 1, WARM: 2}}, alone=1))
     assert ran(noisy) == ["ppca cold-0", "ppca warm-1", "ppca warm-1", "ppca warm-2"]
     assert ran(quiet) == ["ppca cold-0", "ppca warm-1", "ppca warm-2"]
+    assert ran(failing) == ["ppca cold-0"]
     assert sum(trial.closes for trial in trials) == 3

@@ -123,10 +123,12 @@ class Rounds:
                 for position, each in enumerate(arms):
                     for left in range(self.repeats, -1, -1):
                         record = self._trial(each, cell, kind, number, position)
-                        stands = not (left and contaminated(record))
+                        stands = not (left and record.outcome == "ok" and contaminated(record))
                         yield Trial(each, cell, record, closes=stands and position == len(arms) - 1)
                         if stands:
                             break
+                        # What is there is not run again.
+                        (each.of(cell) / f"{kind}-{number}.json").unlink()
 
     def settle(self, cells: Iterable[Cell]) -> Iterator[Trial]:
         """Run only what decides whether chance is to blame for a wrong answer: time that is up does not."""

@@ -161,7 +161,11 @@ def measure(
     From `deadline` on, of `time.monotonic`, no rounds begin but the first of each parameter set. `repeats` is as of
     `Rounds`. KeyboardInterrupt ends the trial first; what was measured is there for the next call.
     """
-    arms = [rounds.arm(stack) for stack in stacks]
+    arms = []
+    with console.status("installing") as status:
+        for number, stack in enumerate(stacks, start=1):
+            status.update(f"installing {stack.tag} ({number} of {len(stacks)})")
+            arms.append(rounds.arm(stack))
     side_by_side = rounds.Rounds(arms, machine, description, repeats=repeats)
     each = rounds.of_each_kind(warm)
     title = " | ".join(stack.tag for stack in stacks)

@@ -173,9 +173,9 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
 
 
 def log_axis(low: float, high: float) -> alt.Axis:
-    """Ticks at 1, 2 and 5 times powers of ten, fewer where they would crowd."""
+    """Ticks at 1, 2 and 5 times powers of ten, more where there would be few, and fewer where they would crowd."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.1, 1.2, 1.4, 1.6, 2, 3, 5, 6, 7, 8, 9), (1, 1.2, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         values = [s * 10.0**p for p in powers for s in steps if low <= s * 10.0**p <= high]
         if len(values) <= 7:
             break

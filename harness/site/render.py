@@ -16,7 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.judging import agreement, answers, calibration, guidance, verdicts
+from harness.judging import agreement, answers, calibration, guidance, verdicts, years
 from harness.judging.comparison import QUANTITIES
 from harness.judging.noise import noise_of
 from harness.judging.paired import LOOKS
@@ -123,6 +123,8 @@ class Site:
             "Which PyMC sampler should I use?",
             models=shown,
             claims=guidance.judge(self.content),
+            years=(found := years.years(self.content)),
+            years_chart=chain_figures.years(self.content, found, "years") if found else None,
             newest=self.changes[:3],
         )
 

@@ -1,0 +1,58 @@
+"""How much faster PyMC has become is told by chains of neighbours, with their intervals, and drawn with a name at each
+line's end."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from harness.judging.years import interval, years
+from harness.site import chain_figures
+from tests.made_records import side_by_side
+from tests.test_changes import content
+
+TAGS = ("v6.2.0", "v6.3.2", "v6.4.0")
+
+
+def measured(backend: str, *setups: float, tags=TAGS):
+    arms = {tag: {"clocks": {"setup": setup}} for tag, setup in zip(tags, setups, strict=True)}
+    return side_by_side(arms, cell=("ppca", 500, backend))
+
+
+def test_each_backend_is_held_against_its_oldest_release():
+    # A trial is 2.5 seconds beside its setup.
+    found = years(content(*measured("pymc-c", 7.5, 7.5, 2.5), *measured("blackjax", 2.5, 2.5, 2.5)))
+    c, blackjax = (next(y for y in found if y.backend == b) for b in ("pymc-c", "blackjax"))
+    assert (c.first, c.last.tag) == ("v6.2.0", "v6.4.0")
+    assert c.last.index == pytest.approx(0.5, rel=0.05)
+    low, high = interval(blackjax.last)
+    assert low < 1 < high
+    assert c.sentence.startswith("pymc-c takes 0.5")
+    assert c.sentence.endswith("as long in PyMC 6.4.0 as in 6.2.0")
+
+
+def test_two_releases_are_no_history():
+    assert years(content(*measured("pymc-c", 2.5, 2.5, tags=TAGS[1:]))) == []
+
+
+def test_the_model_of_which_most_is_known_is_told():
+    one = side_by_side({tag: {} for tag in TAGS}, cell=("discrete", 100, "pymc-c"))
+    found = years(content(*one, *measured("pymc-c", 1.0, 1.0, 1.0), *measured("blackjax", 1.0, 1.0, 1.0)))
+    assert {y.key[0] for y in found} == {"ppca"}
+
+
+def test_every_line_is_named_where_it_ends_and_every_point_says_its_number():
+    known = content(*measured("pymc-c", 7.5, 7.5, 2.5), *measured("blackjax", 7.5, 7.5, 2.5))
+    svg = chain_figures.years(known, years(known), "years")
+    for backend in ("pymc-c", "blackjax"):
+        assert f">{backend}</text>" in svg
+        assert f"{backend}, PyMC 6.4.0: 0.5" in svg
+
+
+def test_names_at_the_ends_do_not_stand_on_each_other():
+    placed = chain_figures._apart({"a": 10.0, "b": 11.0, "c": 90.0, "d": 10.5})
+    heights = sorted(placed.values())
+    assert all(b - a >= 15 for a, b in pairwise(heights))
+    assert placed["a"] == 10.0
+    assert placed["c"] == 90.0
