@@ -13,6 +13,7 @@ from harness.errors import MachineError
 from harness.measuring import history, history_command, run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Rounds
+from harness.results.parts import Control
 from harness.stacks import environments, room
 from harness.stacks.locks import get_stack, last_patches, load_stacks
 from harness.suite import inside
@@ -73,6 +74,17 @@ def test_releases_of_two_sittings_were_never_side_by_side(missing):
 @pytest.mark.parametrize(("rounds", "left"), [(4, 1), (5, 0), (9, 0)])
 def test_fewer_rounds_than_are_wanted_are_too_few(missing, rounds, left):
     assert len(missing(*beside(*TAGS, rounds=rounds))) == left
+
+
+@pytest.mark.parametrize(("noisy", "left"), [(3, []), (4, [(CELL, "v6.3.2", "v6.4.0")])])
+def test_neighbours_that_no_two_rounds_tell_of_are_measured_again(missing, noisy, left):
+    *others, newest = beside(*TAGS)
+    control = Control(before={}, after={}, drift=1.5, contaminated=True)
+    records = [
+        r.model_copy(update={"control": control}) if r.kind == "warm" and r.settings.seed <= noisy else r
+        for r in newest.records
+    ]
+    assert missing(*others, replace(newest, records=tuple(records))) == left
 
 
 @pytest.mark.parametrize("outcome", ["failed", "unsupported"])
@@ -176,7 +188,7 @@ def test_the_plan_alone_measures_nothing(bench):
     done = bench("--plan")
     assert done.exit_code == 0, done.output
     assert f"{len(last_patches(load_stacks()))} releases" in " ".join(done.output.split())
-    assert "at most about" in done.output
+    assert "This will take about" in done.output
     assert not bench.arms
 
 

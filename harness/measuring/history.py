@@ -16,10 +16,13 @@ from harness.errors import MachineError
 from harness.measuring import run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import WARM
+from harness.results.metrics import contaminated
 from harness.results.records import Measurement
 from harness.stacks import room
 from harness.stacks.locks import Stack
 
+# Of fewer rounds, nothing tells how they vary.
+_TELLING = 2
 REPEATS = 1
 """How often a trial is run again at once during which the machine changed speed, at most."""
 
@@ -42,8 +45,9 @@ def missing(
 ) -> list[Block]:  # fmt: skip
     """The blocks that lack rounds on a machine, those of the newest releases first; `again`, all of them.
 
-    `each` are the rounds of each kind that neighbours are to have together. A release without an answer has no part in
-    it, once that is known: its neighbours are each other's.
+    `each` are the rounds of each kind that neighbours are to have together, of which two warm ones are to tell: the
+    machine kept its speed. A release without an answer has no part in it, once that is known: its neighbours are each
+    other's.
     """
     if again:
         return [Block(cell, tuple(stacks)) for cell in cells]
@@ -61,7 +65,7 @@ def _of_cell(
         return [Block(cell, tuple(going))]
     blocks: list[list[Stack]] = []
     for old, new in pairwise(going):
-        if all(len(_rounds(its[old.tag], kind) & _rounds(its[new.tag], kind)) >= many for kind, many in each.items()):
+        if _are_joined(its[old.tag], its[new.tag], each):
             continue
         if not blocks or blocks[-1][-1] is not old:
             blocks.append([old])
@@ -69,12 +73,20 @@ def _of_cell(
     return [Block(cell, tuple(block)) for block in blocks]
 
 
-def _rounds(measurements: Iterable[Measurement], kind: str) -> set[tuple[str, int]]:
-    return {(r.round.block, r.round.number) for m in measurements for r in m.of_kind(kind) if r.round}
+def _are_joined(old: Iterable[Measurement], new: Iterable[Measurement], each: Mapping[str, int]) -> bool:
+    both = {kind: _rounds(old, kind).keys() & _rounds(new, kind).keys() for kind in each}
+    telling = [r for r in both[WARM] if _rounds(old, WARM)[r] and _rounds(new, WARM)[r]]
+    return all(len(both[kind]) >= many for kind, many in each.items()) and len(telling) >= min(_TELLING, each[WARM])
+
+
+def _rounds(measurements: Iterable[Measurement], kind: str) -> dict[tuple[str, int], bool]:
+    """The rounds of a kind, and whether the machine kept its speed during the trial."""
+    of_kind = [r for m in measurements for r in m.of_kind(kind) if r.round]
+    return {(r.round.block, r.round.number): not contaminated(r) for r in of_kind}
 
 
 def estimate_seconds(machine: str, blocks: Iterable[Block], each: Mapping[str, int]) -> float:
-    """What these blocks will take at most: releases that turn out to have no answer take less."""
+    """What these blocks will take, if every release has an answer and no trial is repeated."""
     return sum(run.estimate_seconds(machine, {block.cell: each}, len(block.stacks)) for block in blocks)
 
 

@@ -66,8 +66,8 @@ def history_command(
     seconds = history.estimate_seconds(machine, parts, each)
     limit = "" if budget is None else f", and no block begins after {budget:g} min"
     console.print(
-        f"This will take at most about {minutes(seconds)}{limit}. Ctrl-C loses at most the trial in flight; the same "
-        "command goes on from there.\n"
+        f"This will take about {minutes(seconds)}, besides what stacks take to install and trials that are "
+        f"repeated{limit}. Ctrl-C loses at most the trial in flight; the same command goes on from there.\n"
     )
     if plan:
         return
@@ -98,7 +98,7 @@ def _of_sizes(wanted: list[cells.Cell], sizes: list[int], description: dict) -> 
 
 
 def _show(machine: str, blocks: list[history.Block], each: dict[str, int]) -> None:
-    table = Table("parameter set", "releases", "", "at most", box=None, pad_edge=False)
+    table = Table("parameter set", "releases", "", "about", box=None, pad_edge=False)
     for block in blocks:
         tags = [s.tag for s in block.stacks]
         cost = minutes(history.estimate_seconds(machine, [block], each))
