@@ -65,6 +65,16 @@ def test_what_is_left_to_fill_in_is_marked(project):
         assert re.search(rf'def {name}\(.*\n    """TODO', text), name
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("class", "a word of Python's own"), ("gradient", "what other benchmarks are called")]
+)
+def test_a_name_that_has_another_meaning_is_refused_with_it(project, name, why):
+    (project / "benchmarks").mkdir(exist_ok=True)
+    (project / "benchmarks/gradient.py").touch()
+    with pytest.raises(BenchError, match=f"A model cannot be called '{name}', which is {why}"):
+        skeletons.new_model(name, project)
+
+
 @pytest.mark.parametrize("name", ["Coin", "_coin", "2coins", "coin-toss", "class", "", "coin.toss", "../coin", "münze"])
 def test_a_name_that_cannot_be_a_models_is_one_sentence(project, name):
     with pytest.raises(BenchError, match="A model cannot be called"):

@@ -17,7 +17,10 @@ from harness.stacks.locks import get_stack, load_stacks
 model_app = typer.Typer(no_args_is_help=True, help="Add a model, and see what it lacks.")
 backend_app = typer.Typer(no_args_is_help=True, help="Add a backend.")
 
-_THEN = "Then `bench check --update` brings the lists up to date, and `make test` tests it."
+_THEN = "Then `bench check --update{more}` brings the lists up to date, and `make test` tests it."
+# An entry more changes no number of another backend.
+_THEN_BACKEND = _THEN.format(more=" --same-numbers")
+_THEN_MODEL = _THEN.format(more="")
 
 
 @model_app.command("new")
@@ -47,7 +50,7 @@ def check_model_command(
     done = subprocess.run(command, cwd=ROOT, env={**process_environment(chosen), "HOME": str(home)}, check=False)
     if done.returncode:
         raise BenchError(f"{name} cannot be measured yet: see above.")
-    console.print(_THEN, highlight=False)
+    console.print(_THEN_MODEL, highlight=False)
 
 
 @backend_app.command("new")
@@ -63,6 +66,6 @@ def new_backend_command(
     said = " and ".join(str(path.relative_to(ROOT)) for path in paths)
     console.print(
         f"Added {name} to {said}: say there what a user types besides, in which releases.\n"
-        f"`bench trial v6.4.0 eight_schools --backend {name}` samples with it. {_THEN}",
+        f"`bench trial v6.4.0 eight_schools --backend {name}` samples with it. {_THEN_BACKEND}",
         highlight=False,
     )

@@ -18,11 +18,14 @@ _ROWS = Path("tests/test_backends.py")
 
 def new_model(name: str, root: Path = ROOT) -> Path:
     """Write `models/NAME.py`, a model that runs. Raises BenchError for a name that cannot be one, or is one."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise BenchError(
             f"A model cannot be called {name!r}: lower-case letters, digits and underscores, a letter first, "
             "as in coal_mining."
         )
+    if keyword.iskeyword(name) or (root / "benchmarks" / f"{name}.py").exists():
+        taken = "a word of Python's own" if keyword.iskeyword(name) else "what other benchmarks are called"
+        raise BenchError(f"A model cannot be called {name!r}, which is {taken}: choose another name.")
     path = root / "models" / f"{name}.py"
     if path.exists():
         raise BenchError(f"There is a model {name} already, models/{name}.py: choose another name, or edit that file.")
