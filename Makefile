@@ -16,7 +16,7 @@ bench: setup ## measure the two newest releases, compare them, publish the site,
 test: setup lint ## ruff and the tests
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 8 -m "not thorough"
 
-test-all: setup lint ## all tests: also every backend, a week of nightly runs, and error rates (half an hour)
+test-all: setup lint ## all tests: also every backend, a week of nightly runs, and error rates
 	$(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 8
 
 # What to run while writing: nothing that needs a network, a browser, a sampler or more than a second.

@@ -129,12 +129,12 @@ def test_where_not_even_two_have_room_nothing_is_begun(capacity, monkeypatch):
 def disk(tmp_path, monkeypatch):
     """A disk with room for so many stacks more than are installed."""
     monkeypatch.setattr(environments, "CACHE", tmp_path)
-    monkeypatch.setattr(environments, "holds", lambda path, stack: path.is_dir())
     installed = tmp_path / "stacks"
 
     def has(more: int, *stacks):
         for stack in stacks:
             environments.path_of(stack).mkdir(parents=True)
+            (environments.path_of(stack) / environments.MARKER).touch()
         size = more + len(stacks)
         monkeypatch.setattr(room, "free_bytes", lambda: room.STACK_BYTES * (size - len(list(installed.glob("*/")))))
         return lambda: sorted(p.name.split("-")[0] for p in installed.glob("*/"))

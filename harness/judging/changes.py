@@ -19,6 +19,7 @@ from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
 from harness.results.records import Measurement
 from harness.results.store import Key, MachineResults
 
+REACH = 1.96
 MATTERS = 1.1
 """The factor by which a graph must have grown for somebody to be told: nearly every release adds a node or two."""
 
@@ -135,8 +136,8 @@ def steps_of(content: MachineResults) -> list[Step]:
 
 @dataclass(frozen=True)
 class Link:
-    """A release in a chain: `index` is the product of all ratios until it, 1 in the first, and `error` the standard
-    error of its logarithm."""
+    """A release in a chain: `index` is the product of all ratios until it, 1 in the first, and `error` that of its
+    logarithm, of which `REACH` make the 95 % interval."""
 
     tag: str
     index: float
@@ -156,5 +157,8 @@ def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]
         if not runs or runs[-1][-1].tag != old:
             runs.append([Link(old, 1.0, 0.0)])
         last, e = runs[-1][-1], found.judged.estimate
-        runs[-1].append(Link(new, last.index * e.ratio, math.hypot(last.error, e.error)))
+        low, high = e.interval()
+        # As wide as what few rounds say is uncertain.
+        error = math.log(high / low) / (2 * REACH)
+        runs[-1].append(Link(new, last.index * e.ratio, math.hypot(last.error, error)))
     return runs

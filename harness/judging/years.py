@@ -8,11 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.judging.changes import Link, chains
+from harness.judging.changes import REACH, Link, chains
 from harness.results.metrics import TOTAL
 from harness.results.store import Key, MachineResults
 
-_REACH = 1.96
 _FEWEST_RELEASES = 3
 
 
@@ -48,7 +47,7 @@ class Years:
 
 def interval(link: Link) -> tuple[float, float]:
     """The 95 % interval of a release's index."""
-    spread = math.exp(_REACH * link.error)
+    spread = math.exp(REACH * link.error)
     return link.index / spread, link.index * spread
 
 

@@ -73,7 +73,7 @@ def years(content: MachineResults, found: Sequence[Years], name: str) -> Markup:
     order = [y.backend for y in found]
     tags = [t for t in content.tags if any(r["tag"] == t[1:] for r in rows)]
     heights = _apart({y.backend: _HEIGHT * math.log(most / y.last.index) / math.log(most / least) for y in found})
-    names = [{"backend": y.backend, "tag": tags[-1][1:], "height": heights[y.backend]} for y in found]
+    names = [{"backend": y.backend, "tag": y.last.tag[1:], "height": heights[y.backend]} for y in found]
     scale = alt.Scale(type="log", nice=False, domain=[least, most])
     y_axis = alt.Y("value:Q", title=None, scale=scale, axis=log_axis(least, most))
     colour = alt.Color("backend:N", scale=colours(order), legend=None)

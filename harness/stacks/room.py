@@ -20,12 +20,17 @@ def free_bytes() -> int:
 
 def lacking_bytes(stacks: Iterable[Stack]) -> int:
     """What those of these stacks will take that are not installed."""
-    return STACK_BYTES * sum(not environments.holds(environments.path_of(stack), stack) for stack in stacks)
+    return STACK_BYTES * sum(not _is_there(stack) for stack in stacks)
 
 
 def capacity(known: Iterable[Stack]) -> int:
     """How many stacks have room side by side, when of these all that are installed may go."""
-    return free_bytes() // STACK_BYTES + sum(environments.holds(environments.path_of(stack), stack) for stack in known)
+    return free_bytes() // STACK_BYTES + sum(map(_is_there, known))
+
+
+def _is_there(stack: Stack) -> bool:
+    """Whether it is installed; whether every file is as it was does not matter for the room that it takes."""
+    return (environments.path_of(stack) / environments.MARKER).is_file()
 
 
 def make_room(stacks: Collection[Stack], known: Iterable[Stack]) -> None:
