@@ -13,7 +13,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-from ._form import digest, faults
+from ._form import digest, faults, said
 from ._moments import Moments
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "digest",
     "load",
     "names",
+    "said",
 ]
 
 
@@ -60,7 +61,7 @@ def check_form(name: str) -> ModuleType:
     except UnknownModel:
         raise
     except Exception as error:  # a contributor's code: anything
-        raise IncompleteModel(f"models/{name}.py cannot be imported: {type(error).__name__}: {error}.") from error
+        raise IncompleteModel(f"models/{name}.py cannot be imported: {said(error)}.") from error
     if found := faults(name, module):
         raise IncompleteModel(" ".join(found))
     return module

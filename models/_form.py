@@ -5,6 +5,8 @@ model, and needs numpy only; `sampling/form.py` goes on with what needs PyMC.
 from __future__ import annotations
 
 import hashlib
+import traceback
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -31,6 +33,14 @@ TOGETHER = {
 def digest(x: np.ndarray) -> str:
     """SHA-256 of an array's bytes: 64 bits each, little-endian, C order."""
     return hashlib.sha256(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def said(error: Exception) -> str:
+    """What an error of a contributor's code said, and the line of a model's file in which it came about."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == Path(__file__).parent]
+    own = [f for f in lines if not Path(f.filename).name.startswith("_")]
+    return text + (f" (models/{Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name})" if own else "")
 
 
 def faults(name: str, module: ModuleType) -> list[str]:
@@ -63,13 +73,15 @@ def _faults_of_data(where: str, module: ModuleType, n: int) -> list[str]:
     try:
         x = module.data(n)
     except Exception as error:  # a contributor's code: anything
-        return [f"data({n}) in {where} does not work: {type(error).__name__}: {error}."]
+        return [f"data({n}) in {where} does not work: {said(error)}."]
     if not isinstance(x, np.ndarray) or x.dtype not in (np.float64, np.int64):
         return [f"data({n}) in {where} gives {getattr(x, 'dtype', type(x).__name__)}: it must be {FORM['data']}."]
     kept, now = module.DATA_SHA256.get(n), digest(x)
     if kept == now:
         return []
-    said = "not there" if kept is None else repr(kept)
+    if kept is None:
+        return [f"DATA_SHA256[{n}] in {where} is not there; the digest of data({n}) is {now!r}: write that."]
     return [
-        f"DATA_SHA256[{n}] in {where} is {said}; the digest of data({n}) is {now!r}: write that, and never change it."
+        f"DATA_SHA256[{n}] in {where} is {kept!r}; the digest of data({n}) is {now!r}: these are other data. Put back "
+        "what they were, or write that if nothing was measured with them."
     ]

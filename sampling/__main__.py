@@ -91,10 +91,7 @@ def _check(name: str) -> int:
     from sampling.form import check
 
     faults, said = check(name)
-    for fault in faults:
-        print(f"python -m sampling: {fault}", file=sys.stderr)
-    if said:
-        print(said, "Nothing is missing." if not faults else "")
+    print(*(faults or [f"{said} Nothing is missing."]), sep="\n")
     return 1 if faults else 0
 
 

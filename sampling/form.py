@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -16,6 +17,8 @@ CHAINS, DRAWS = 2, 3
 """Of what the model's functions are tried with: unlike numbers, so that none is taken for another."""
 REFERENCE_ERROR = 0.01
 """What the error of a reference must be below, in posterior standard deviations."""
+REFERENCE_SECONDS = 20
+"""Within which a reference of every size must be computed: each trial's answer waits for it."""
 DIRECTIONS, STEP = 4, 1e-3
 """In which the log density is followed to hold it against the gradient, and how far."""
 
@@ -23,20 +26,22 @@ DIRECTIONS, STEP = 4, 1e-3
 def check(name: str) -> tuple[list[str], str]:
     """A sentence for each fault of the model, and one on what it has. Raises `models.IncompleteModel` for its form."""
     module = models.check_form(name)
-    found, references, seconds = [], {}, 0.0
+    found, references, seconds = _left(module), {}, 0.0
     for n in module.SIZES:
         begun = time.perf_counter()
         try:
             references[n] = module.reference(n)
         except Exception as error:  # a contributor's code: anything
-            return [f"reference({n}) does not work: {_said(error)}."], ""
+            return [*found, f"reference({n}) does not work: {models.said(error)}."], ""
         seconds = max(seconds, time.perf_counter() - begun)
         found += _faults_of_reference(references[n], n)
+    if seconds > REFERENCE_SECONDS:
+        found.append(f"The reference takes {seconds:.1f} s: it must be there within {REFERENCE_SECONDS}.")
     n = module.SIZES[0]
     try:
         found += _faults_with_pymc(module, n, references[n])
     except Exception as error:  # PyMC's, or a contributor's
-        found.append(f"The model of {n} observations cannot be tried: {_said(error)}.")
+        found.append(f"The model of {n} observations cannot be tried: {models.said(error)}.")
     latent = ", and latent elements" if hasattr(module, "latent") else ""
     return found, (
         f"{name}: {len(references[n])} estimands ({', '.join(references[n])}){latent}; "
@@ -44,8 +49,11 @@ def check(name: str) -> tuple[list[str], str]:
     )
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+def _left(module: ModuleType) -> list[str]:
+    """What of the file that `bench model new` wrote is not yet the author's."""
+    path = Path(module.__file__)
+    lines = [str(k) for k, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if "TODO" in line]
+    return [f"models/{path.name} says TODO in line {', '.join(lines)}: fill it in."] if lines else []
 
 
 def _faults_of_reference(reference: dict, n: int) -> Iterator[str]:

@@ -175,6 +175,10 @@ def test_a_new_model_is_complete_with_a_real_pymc(project):
         return done.returncode, done.stdout + done.stderr
 
     path = project / "models/coin.py"
+    status, said = check()
+    assert status == 1
+    assert re.fullmatch(r"models/coin.py says TODO in line \d+(, \d+)+: fill it in.\n", said)
+    path.write_text(path.read_text().replace("TODO", "Done"))
     whole = path.read_text()
     status, said = check()
     assert status == 0, said
@@ -187,6 +191,13 @@ def test_a_new_model_is_complete_with_a_real_pymc(project):
         ("- 0.5 * squares", "- 0.6 * squares", "log_density is not that of the model"),
         ("DISCRETE = False", "DISCRETE = True", "the model has no discrete free variables"),
         ('pm.Normal("y", mean, 1', 'pm.Normal("y", mean, -1', "log_density is not that of the model"),
+        ("_MEAN_SD**-2", "no_such**-2", r"NameError: name 'no_such' is not defined (models/coin.py, line "),
+        ('pm.Normal("y", mean, 1', 'pm.Normal("y", no_such, 1', ", in build)."),
+        (
+            "precision = n",
+            "import time; time.sleep(20.1); precision = n",
+            "The reference takes 20.1 s: it must be there",
+        ),
     ):
         assert right in whole
         path.write_text(whole.replace(right, wrong))

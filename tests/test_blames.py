@@ -7,18 +7,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from harness import paths
 from harness.errors import BenchError
 from harness.judging.blame import NEW, OLD, UNTOLD, Answer
 from harness.judging.changes import Turn
 from harness.judging.release_changes import ReleaseChange
+from harness.measuring import blame as measuring
 from harness.measuring import blame_command
 from harness.nightly import alerts
 from harness.results import compatibility
 from harness.results.blames import Blames, keep, read_all, without_versions
 from harness.stacks.locks import Difference, get_stack
-from tests.test_blame import OF_PYTENSOR, found
+from tests.test_blame import CELL, OF_PYTENSOR, found, lock
 
 BROKE = ("ok", "failed")
 ORDER = {"v6.0.1": 0, "v6.1.0": 1, "v6.2.0": 2, "v6.3.2": 3}
@@ -72,6 +74,22 @@ def test_several_packages_are_said_to_be_together_or_not_to_be_had_apart(groups,
     names = [{"name": name, "old": "1", "new": "2", "changes": None} for group in groups for name in group]
     (answer,) = blames(document(packages=names, groups=[list(group) for group in groups])).answers
     assert answer.says == says
+
+
+@pytest.mark.parametrize("metric", ["outcome", "graph_nodes"])
+def test_that_there_is_nothing_to_blame_is_an_answer_too_which_accuses_nobody(monkeypatch, metric):
+    ends = lock("6.1.0", 1), lock("6.2.0", 9)
+    search = measuring.Search(Console(quiet=True), ends, CELL, "box", {})
+    monkeypatch.setattr(search, "_seen_of", lambda _stack, asked: measuring.Seen(7.0 if asked.counter else "ok"))
+    with pytest.raises(measuring.NoStepError, match="do not differ") as raised:
+        search.differ(measuring.criterion(metric))
+    known = blames(blame_command.document_of_nothing(search, raised.value))
+    (answer,) = known.answers
+    assert answer.question.metric == metric
+    assert answer.untold == [str(raised.value)]
+    assert not answer.certain
+    assert not answer.packages
+    assert known.of_outcome("v6.1.0", "v6.2.0", answer.key, BROKE, None) is None
 
 
 def test_commits_are_kept_with_it():

@@ -123,6 +123,14 @@ def test_what_one_answer_explains_is_not_asked_again(checkout, tmp_path, answeri
     assert blaming.questions("box", results(checkout)) == []
 
 
+def test_what_was_found_not_to_differ_is_not_asked_every_night(checkout, tmp_path, answering):
+    said: list[str] = []
+    answering(answer(certain=False, packages=[], groups=[], untold=["They do not differ."]))
+    blaming.answer("box", results(checkout), tmp_path / "answers", 600, said.append)
+    assert said[-1] == "No package: They do not differ."
+    assert blaming.questions("box", results(checkout)) == []
+
+
 def test_the_time_has_an_end_and_what_is_left_is_named(checkout, tmp_path, answering, monkeypatch):
     monkeypatch.setattr(blaming, "_FEWEST_SECONDS", 0.5)
     answering({})

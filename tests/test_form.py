@@ -60,7 +60,10 @@ def test_latent_elements_and_their_reference_come_together(there, lacking):
         ({"SIZES": (3, 3)}, "none twice"),
         ({"DISCRETE": 0}, "DISCRETE in models/coin.py is 0: it must be True if"),
         ({"DATA_SHA256": ""}, "DATA_SHA256 in models/coin.py must be a dictionary"),
-        ({"DATA_SHA256": {3: ""}}, rf"DATA_SHA256\[3\] .* is ''; the digest of data\(3\) is '{DIGEST}': write that"),
+        (
+            {"DATA_SHA256": {3: ""}},
+            rf"DATA_SHA256\[3\] .* is ''; the digest of data\(3\) is '{DIGEST}': these are other data",
+        ),
         ({"DATA_SHA256": {}}, rf"DATA_SHA256\[3\] .* is not there; the digest of data\(3\) is '{DIGEST}'"),
         ({"DATA_SHA256": {3: DIGEST, 9: DIGEST}}, "has a size that SIZES has not: 9"),
         ({"data": lambda n: [1.0, 2.0]}, r"data\(3\) in models/coin.py gives list: it must be data\(n\): the frozen"),
@@ -99,7 +102,11 @@ def written(tmp_path, monkeypatch):
     [
         ("SIZES = (3,)\n", "models/coin.py has no DISCRETE: True if"),
         ("def data(:\n", "models/coin.py cannot be imported: SyntaxError"),
-        ("import numpie\n", "models/coin.py cannot be imported: ModuleNotFoundError: No module named 'numpie'."),
+        (
+            "import numpie\n",
+            "models/coin.py cannot be imported: ModuleNotFoundError: No module named 'numpie' "
+            "(models/coin.py, line 1, in <module>).",
+        ),
     ],
 )
 @pytest.mark.parametrize("arguments", [("coin",), ("coin", "--check"), ("coin", "--data"), ("--describe",)])

@@ -327,9 +327,10 @@ class Both:
         return Round(math.log(self.new / self.old), 1 if self.new_first else -1, self.speed)
 
 
-def values(quantity: Quantity, found: Sequence[Pair]) -> list[Both]:
-    """A quantity in each round that counts and tells both."""
-    of_kind = _counting(found, quantity.metric.kind)
+def values(quantity: Quantity, found: Sequence[Pair], every: bool = False) -> list[Both]:
+    """A quantity in each round that counts (or in every one), and tells both."""
+    kind = quantity.metric.kind
+    of_kind = [pair for pair in found if pair.old.kind == kind] if every else _counting(found, kind)
     both = [Both(quantity.of(pair.old), quantity.of(pair.new), pair.new_first, pair.speed) for pair in of_kind]
     return [b for b in both if b.old and b.new]
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -74,6 +75,10 @@ def blame_command(
         commits = blame_commits.find(search, found, progress)
     except MachineError as error:
         raise NotMeasuredError(str(error)) from error
+    except blame.NoStepError as error:
+        # It is an answer, too: nobody needs to ask again every night.
+        blames.keep(document_of_nothing(search, error))
+        raise
     except KeyboardInterrupt:
         print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -207,15 +212,30 @@ def _given(answer: Answer) -> dict:
     return {"side": answer.side, "reason": answer.reason, "seen": answer.seen}
 
 
+def _asked(cell: cells.Cell, metric: str, ends: Sequence[Stack], seen: Sequence[str], sides: Sequence[Stack]) -> dict:
+    return {
+        "schema": 1, "machine": machine_name(), "made": locks.stamp(datetime.now(UTC)),
+        "model": cell.model, "n": cell.n, "backend": cell.backend, "metric": metric,
+        "ends": [{"stack": stack.tag, "seen": what} for stack, what in zip(ends, seen, strict=True)],
+        "step": [{"stack": stack.tag, "as_of": locks.stamp(stack.resolved_as_of)} for stack in sides],
+    }  # fmt: skip
+
+
+def document_of_nothing(search: blame.Search, error: blame.NoStepError) -> dict:
+    """That there is no step to find, as data."""
+    return {
+        **_asked(search.cell, error.metric, search.ends, error.seen, search.ends),
+        "certain": False, "packages": [], "groups": [], "new_into_old": _given(Answer(UNTOLD)),
+        "old_into_new": _given(Answer(UNTOLD)), "effects": {}, "untold": [str(error)],
+        "measured_stacks": len(search.measured), "commits": None,
+    }  # fmt: skip
+
+
 def document(found: blame.Blame) -> dict:
     """What was found, as data."""
     before, after = found.sides
     return {
-        "schema": 1, "machine": machine_name(), "made": locks.stamp(datetime.now(UTC)),
-        "model": found.cell.model, "n": found.cell.n, "backend": found.cell.backend,
-        "metric": found.criterion.name,
-        "ends": [{"stack": stack.tag, "seen": seen} for stack, seen in zip(found.ends, found.seen, strict=True)],
-        "step": [{"stack": stack.tag, "as_of": locks.stamp(stack.resolved_as_of)} for stack in found.sides],
+        **_asked(found.cell, found.criterion.name, found.ends, found.seen, found.sides),
         "certain": found.culprits.certain,
         "packages": [
             {

@@ -68,7 +68,10 @@ def answer(machine: str, results: store.Results, to: Path, seconds: float, say: 
         to.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to / f"{len(tried)}.json")
         found = blames.read(path)
-        say(f"{'It was' if found.certain else 'Not for certain:'} {found.says or 'no package'}.")
+        if found.packages:
+            say(f"{'It was' if found.certain else 'Not for certain:'} {found.says}.")
+        else:
+            say(f"No package: {' '.join(found.untold)}")
 
 
 def _cost(question: Question) -> int:
