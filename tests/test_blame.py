@@ -36,6 +36,7 @@ from harness.measuring import blame_command
 from harness.measuring.cells import Cell
 from harness.stacks import mixing
 from harness.stacks.locks import Difference, parse
+from tests import made_records
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEEDS = range(40)
@@ -237,6 +238,23 @@ def test_a_time_is_told_to_be_on_the_wrong_side_in_at_most_two_of_a_hundred_what
 
 
 # What is measured
+
+
+def test_the_seconds_of_sampling_can_be_asked_for_also_where_those_of_a_gradient_tell():
+    record = made_records.read(made_records.document("warm", clocks={"setup": 1.0, "drawing": 7.0}))
+    assert record.seconds_per_gradient, "the record tells both"
+    assert measuring.criterion("sampling").quantity.of(record) == record.clocks.sampling_wall_seconds
+    assert measuring.criterion("gradient").quantity.of(record)
+
+
+def test_a_time_that_the_trials_do_not_tell_is_said_at_once(monkeypatch):
+    search = measuring.Search(Console(quiet=True), (lock("6.1.0", 1), lock("6.2.0", 9)), CELL, "box", {})
+    monkeypatch.setattr(search, "_seen_of", lambda _stack, _criterion: measuring.Seen("ok"))
+    looks = []
+    monkeypatch.setattr(search, "_estimate", lambda _stack, look: looks.append(look) or (None, []))
+    with pytest.raises(measuring.NoStepError, match=r"has no .* that both stacks tell"):
+        search.differ(measuring.criterion("gradient"))
+    assert looks == [measuring.LOOKS[0]]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Arm, Rounds, apart
 from harness.measuring.run import follow
 from harness.results.blames import without_versions
-from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
+from harness.results.metrics import COUNTERS, GRADIENT_COUNT, SAMPLING, Metric
 from harness.results.records import Measurement, why_not
 from harness.stacks import mixing
 from harness.stacks.locks import Stack, diff
@@ -60,7 +60,10 @@ def criteria() -> dict[str, Criterion]:
     """All that can be asked for, by name."""
     found = {OUTCOME: Criterion(OUTCOME)}
     found |= {metric.name: Criterion(metric.name, counter=metric, cold=metric.or_cold) for metric in COUNTERS}
-    return found | {q.name: Criterion(q.name, quantity=q) for q in QUANTITIES}
+    found |= {q.name: Criterion(q.name, quantity=q) for q in QUANTITIES}
+    # Who asks for the seconds of sampling means them, also where those of one gradient tell more.
+    of_sampling = Quantity(SAMPLING, cpu=False, of=SAMPLING.of)
+    return found | {of_sampling.name: Criterion(of_sampling.name, quantity=of_sampling)}
 
 
 def criterion(name: str) -> Criterion:
@@ -178,13 +181,15 @@ class Search:
         old, new = self.ends
         for look in LOOKS:
             estimate, both = self._estimate(new, look)
+            if not both:
+                raise NoStepError(f"{self.cell} has no {wanted.title} that both stacks tell.", wanted.name, ("", ""))
             if estimate:
                 low, high = estimate.interval(LEVEL)
                 if low > 1 or high < 1:
                     self.whole = estimate.mean
                     self.effect = _ratio(estimate)
                     return wanted, self._medians(wanted.quantity, both)
-        told = f": {_ratio(estimate)}" if estimate else ", for the machine kept changing its speed"
+        told = f": {_ratio(estimate)}" if estimate else ""
         raise NoStepError(
             f"{old.tag} and {new.tag} do not differ in {wanted.title} of {self.cell}, as far as {LOOKS[-1]} rounds "
             f"tell{told}.",
@@ -194,8 +199,7 @@ class Search:
 
     def _medians(self, quantity: Quantity, both: Sequence[tuple[float, float]]) -> tuple[str, str]:
         unit = quantity.metric.unit or ""
-        sides = zip(*both, strict=True) if both else ((), ())
-        return tuple(f"{median(side):.3g} {unit}".rstrip() if side else "" for side in sides)
+        return tuple(f"{median(side):.3g} {unit}".rstrip() for side in zip(*both, strict=True))
 
     # In between
 
