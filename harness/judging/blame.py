@@ -8,10 +8,13 @@ stepped around, and said. It knows names and sides, and nothing of how a stack i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations
+from statistics import variance
+
+from harness.judging.paired import Prior, Round, prior
 
 OLD, NEW, UNTOLD = "old", "new", "untold"
 """On which side of the difference a stack is; untold, with a reason, when that is not known."""
@@ -216,6 +219,12 @@ def side_of_count(value: float, old: float, new: float) -> str:
 def most_stacks(moments: int, changed: int) -> int:
     """How many stacks are measured at most, both ends included, where all can be told and one package does it."""
     return 2 + moments.bit_length() + changed.bit_length() + 2
+
+
+def known_of_rounds(others: Iterable[Sequence[Round]]) -> Prior:
+    """How rounds vary, by those of other stacks beside the same old end: who knows that needs fewer of them."""
+    differences = [[r.difference for r in rounds] for rounds in others if len(rounds) > 1]
+    return prior([variance(d) for d in differences], [len(d) - 1 for d in differences])
 
 
 def side_of_time(low: float, high: float, whole: float) -> str:

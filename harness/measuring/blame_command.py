@@ -37,6 +37,8 @@ _PROJECTS = {
     "arviz": ("arviz-devs/arviz", "v"),
 }
 """Where the changes of a package are to be read, and how its versions are tagged."""
+_TYPICAL_ROUNDS = 6
+"""By which it is told on which side a stack is."""
 _DISK_OF_A_STACK = 600e6
 """An environment, its byte code and its caches, in bytes."""
 _INTO = {NEW: "makes the difference", OLD: "does not make it", UNTOLD: "cannot be told"}
@@ -115,7 +117,7 @@ def _search(
     most = most_stacks(min(days, 3 * many), many)
     rounds = {cell: (wanted or blame.criteria()[blame.OUTCOME]).rounds}
     if wanted and wanted.quantity:
-        rounds = {cell: {"cold": 1, "warm": 2 * blame.LOOKS[1]}}
+        rounds = {cell: {"cold": 1, "warm": 2 * _TYPICAL_ROUNDS}}
     seconds, disk = run.estimate_seconds(machine, rounds, most), most * _DISK_OF_A_STACK
     progress.print(
         f"{old} and {new} differ in {counted(many, 'package')}. Finding which of them it was will take "
