@@ -147,8 +147,8 @@ def ask(case: Case, folder: Path) -> Mapping:
         env={**os.environ, "UV_INDEX": index.url, "BENCH_MACHINE": "planted"}, stdout=subprocess.PIPE,
     )  # fmt: skip
     index.shutdown()
-    if done.returncode == 2:
-        raise SystemExit(f"it could not be measured: {done.stdout}")
+    if done.returncode == 2 or not done.stdout:
+        raise SystemExit("it could not be measured, or what is planted is not seen: see above")
     found = json.loads(done.stdout)
     return {
         "planted": sorted(plant.package for plant in case.plants), "certain": found["certain"],

@@ -111,6 +111,17 @@ def test_an_environment_holds_exactly_its_stack_and_what_asv_needs(offline):
     assert not list(path.glob("bin/pip*"))
 
 
+@pytest.mark.parametrize(("own", "first"), [(True, False), (False, True)])
+def test_an_index_of_the_users_own_is_always_asked_and_what_others_have_cached_is_not_taken(
+    tmp_path, monkeypatch, own, first
+):
+    asked: list = []
+    monkeypatch.setattr(environments, "run_uv", lambda arguments, _doing: asked.append(arguments))
+    monkeypatch.setenv("UV_INDEX", "http://localhost/") if own else monkeypatch.delenv("UV_INDEX", raising=False)
+    environments.sync(tmp_path, "numpy==2.0\n")
+    assert ["--offline" in arguments for arguments in asked] == [first]
+
+
 def test_switching_leaves_nothing_of_the_stack_before(offline):
     path = offline / "environment"
     install(path, parse(lock("1.0", "numba==1.0")))

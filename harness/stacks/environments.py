@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import uv
@@ -106,11 +107,13 @@ def sync(path: Path, lock: str | Path, *extra: Path, label: str | None = None) -
         requirements.write_text(text)
         arguments += [str(requirements), *(str(file) for file in extra)]
         doing = f"Stack {label} cannot be installed"
-        try:
-            # A cached stack needs no network, nor the time to ask an index what it already told.
-            run_uv([*arguments, "--offline"], doing)
-        except BenchError:
-            run_uv(arguments, doing)
+        if "UV_INDEX" not in os.environ:
+            # A cached stack needs no network, nor the time to ask an index what it already told. Without a network, an
+            # index of the user's own would be left out, and its packages taken from where else they were cached from.
+            with suppress(BenchError):
+                run_uv([*arguments, "--offline"], doing)
+                return
+        run_uv(arguments, doing)
 
 
 def install(path: Path, stack: Stack) -> None:
