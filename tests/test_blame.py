@@ -162,6 +162,24 @@ def test_packages_of_which_one_could_be_had_alone_are_not_bound():
     assert set(found.names) == {"p03", "p07"}
 
 
+@pytest.mark.parametrize("names", [("p03",), ("p01", "p03"), ("p03", "p05")])
+def test_what_cannot_be_had_without_others_is_shown_beside_them(names):
+    """As jaxlib, whose new version asks for the new JAX, while the new JAX does with the old jaxlib."""
+    h = history(1, 12, 1)
+    h.guilty, h.unresolvable = frozenset({"p07"}), lambda new: "p07" in new and not set(names) <= new
+    found, _ = h.blame()
+    assert found.certain
+    assert found.names == ("p07",)
+    assert found.beside == names
+
+
+def test_what_does_it_without_the_culprit_is_no_company():
+    h = history(1, 12, 1)
+    h.guilty, h.unresolvable = frozenset({"p03"}), lambda new: "p07" in new and "p03" not in new
+    found, _ = h.blame()
+    assert (found.names, found.beside) == (("p03",), ())
+
+
 def test_days_that_cannot_be_told_are_said():
     made = history(3, 10, 10)
     moments = made.moments
@@ -397,12 +415,12 @@ def lock(pymc: str, day: int, **packages: str):
     return parse(f"# snapshot: pymc {pymc}\n# resolved as of: 2026-01-{day:02}T00:00:00Z\n{pins}")
 
 
-def found(groups, into, out_of):
+def found(groups, into, out_of, beside=()):
     before, after = lock("6.1.0", 2, blackjax="1.5"), lock("6.1.0", 3, blackjax="1.6")
     return measuring.Blame(
         OUTCOME, CELL, (lock("6.1.0", 1), lock("6.2.0", 9)),
         ("ok", "failed: TypeError"), blame.Step(None, None, {}), (before, after),
-        blame.Culprits(groups, into, out_of), 7, ["as of 2026-01-05: it cannot be resolved"],
+        blame.Culprits(groups, into, out_of, beside=beside), 7, ["as of 2026-01-05: it cannot be resolved"],
     )  # fmt: skip
 
 
@@ -414,6 +432,12 @@ def test_what_is_certain_is_said_with_both_ways_and_a_link_to_the_changes():
     assert "as of 2026-01-03 00:00, PyMC 6.1.0 with the old blackjax takes it back (ok)" in said
     assert "blackjax: https://github.com/blackjax-devs/blackjax/compare/1.5...1.6" in said
     assert "not told: as of 2026-01-05: it cannot be resolved" in said
+
+
+def test_what_it_cannot_be_had_without_is_said():
+    lines = blame_command.told(found((("blackjax",),), Answer(NEW), Answer(OLD), beside=("jax", "numpy")))
+    assert "Blame: blackjax 1.5 → 1.6, beside the new jax and numpy, without which it cannot be had." in lines
+    assert any("with the new blackjax, jax, numpy makes the difference" in line for line in lines)
 
 
 def test_what_is_not_certain_is_not_said_to_be():

@@ -102,13 +102,15 @@ def narrow(new: int, ask: Callable[[int], Answer]) -> Narrowed:
 class Culprits:
     """The packages that make a difference, all together: each group is one package, several that cannot be had apart
     (those of `bound`), or several of which it could not be told which. `into` is what the older stack does with their
-    new versions, `out_of` the newer one with their old ones.
+    new versions, `out_of` the newer one with their old ones. `beside` are packages without whose new versions there is
+    no older stack with the new culprit: they were moved into it as well, and do not make the difference without it.
     """
 
     groups: tuple[tuple[str, ...], ...]
     into: Answer
     out_of: Answer
     bound: frozenset[tuple[str, ...]] = frozenset()
+    beside: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,9 +145,25 @@ def culprits(names: Sequence[str], ask: Ask) -> Culprits:
         groups = [_fewest(group, moved - set(group), ask) for group in groups]
         moved = frozenset(name for group in groups for name in group)
         answer = Answer(NEW) if moved == set(names) else ask(Mixed("before", moved))
+    beside: tuple[str, ...] = ()
+    if not answer.exists and len(moved) == 1:
+        # What was new as well when it was found to be needed.
+        answer, beside = _in_company(moved, pool, ask, whole=set(names))
     out_of = Answer(OLD) if moved == set(names) else ask(Mixed("after", moved))
     bound = frozenset(g for g in groups if 1 < len(g) <= MOST_CULPRITS and _are_bound(g, moved - set(g), ask))
-    return Culprits(tuple(sorted(groups)), answer, out_of, bound)
+    return Culprits(tuple(sorted(groups)), answer, out_of, bound, beside)
+
+
+def _in_company(
+    culprit: frozenset[str], company: Sequence[str], ask: Ask, whole: set[str]
+) -> tuple[Answer, tuple[str, ...]]:
+    """What the older stack does with a culprit that it cannot have alone, and the fewest others that must be new, too:
+    none where they make the difference without it, or it cannot be told."""
+    beside = _fewest(company, culprit, ask)
+    with_it = Answer(NEW) if culprit | set(beside) == whole else ask(Mixed("before", culprit | set(beside)))
+    if with_it.side == NEW and ask(Mixed("before", frozenset(beside))).side == OLD:
+        return with_it, beside
+    return Answer(UNTOLD, with_it.reason, exists=False), ()
 
 
 def _fewest(group: Sequence[str], others: frozenset[str], ask: Ask) -> tuple[str, ...]:

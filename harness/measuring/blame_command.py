@@ -147,15 +147,15 @@ def told(found: blame.Blame) -> list[str]:
     together = blames.listed(versions)
     lines = ["", f"{found.cell}, {found.criterion.title}: {found.seen[0]} → {found.seen[1]}"]
     if found.culprits.certain:
-        lines.append(f"Blame: {together}{blames.how_many(found.culprits.groups)}.")
+        lines.append(f"Blame: {together}{blames.how_many(found.culprits.groups, found.culprits.beside)}.")
     elif any(len(group) > 1 for group in found.culprits.groups):
         lines.append(f"Blame: one of {together}, or some of them together; it could not be told which.")
     else:
         lines.append(f"Perhaps {together}: it was not shown both ways.")
-    names = ", ".join(found.culprits.names)
+    names, new = ", ".join(found.culprits.names), ", ".join((*found.culprits.names, *found.culprits.beside))
     into, out_of = found.culprits.into, found.culprits.out_of
     lines += [
-        f"  {_name(before)} with the new {names} {_INTO[into.side]}{_because(into)}",
+        f"  {_name(before)} with the new {new} {_INTO[into.side]}{_because(into)}",
         f"  {_name(after)} with the old {names} {_OUT_OF[out_of.side]}{_because(out_of)}",
     ]
     lines += [f"  {what}: {effect}" for what, effect in found.effects.items()]
@@ -246,7 +246,7 @@ def document(found: blame.Blame) -> dict:
             }
             for name in found.culprits.names
         ],
-        "groups": [list(group) for group in found.culprits.groups],
+        "groups": [list(group) for group in found.culprits.groups], "beside": list(found.culprits.beside),
         "new_into_old": _given(found.culprits.into), "old_into_new": _given(found.culprits.out_of),
         "effects": found.effects, "untold": found.untold, "measured_stacks": found.measured,
     }  # fmt: skip

@@ -124,6 +124,7 @@ class Blamed(_Strict):
     certain: bool
     packages: list[Package]
     groups: list[list[Name]]
+    beside: list[Name] = []
     new_into_old: Given
     old_into_new: Given
     effects: dict[Text, Text]
@@ -153,7 +154,7 @@ class Blamed(_Strict):
     @property
     def how_many(self) -> str:
         """What is said after their names."""
-        return how_many(self.groups) if self.certain else ""
+        return how_many(self.groups, self.beside) if self.certain else ""
 
     @property
     def question(self) -> Question:
@@ -171,8 +172,10 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def how_many(groups: Sequence[Sequence[str]]) -> str:
+def how_many(groups: Sequence[Sequence[str]], beside: Sequence[str] = ()) -> str:
     """What is said after the names of culprits that are certain."""
+    if beside:
+        return f", beside the new {listed(beside)}, without which it cannot be had"
     if any(len(group) > 1 for group in groups):
         return ", which cannot be had apart"
     return ", together" if len(groups) > 1 else ""
