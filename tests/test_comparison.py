@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from harness.judging.comparison import BETTER, CANNOT_TELL, SAME, WORSE, Compared, Comparison
+from harness.judging.comparison import BETTER, CANNOT_TELL, SAME, WORSE, Both, Compared, Comparison, _disagree
+from harness.judging.paired import ERROR
 from harness.results.parts import Control
 from tests.made_records import document, measured, side_by_side
 
@@ -148,3 +150,34 @@ def test_what_is_undecided_is_told_by_the_trials_that_would_decide_it():
     found = compared({"clocks": {"setup": 3.06}}, rounds=3, noise=0.04)
     assert found.undecided("cold") == found.undecided("warm") == {("ppca", 500, "pymc-c")}
     assert compared({"clocks": {"setup": 9.0}}, rounds=16).undecided("cold") == set()
+
+
+def of_two_sittings(first: dict, second: dict) -> Compared:
+    """Rounds of two stacks in two sittings, in which the new one differs otherwise."""
+    sittings = [side_by_side({OLD: {}, NEW: new}, block=block) for new, block in ((first, "a"), (second, "b"))]
+    old, new = (replace(a, records=(*a.records, *b.records)) for a, b in zip(*sittings, strict=True))
+    return Compared([old], [new])
+
+
+def test_sittings_that_disagree_are_told_with_the_ratio_of_each():
+    found = of_two_sittings({"clocks": {"setup": 3.6}}, {})
+    assert of(found, "warm_setup").sittings == pytest.approx((1.2, 1.0), rel=0.03)
+    assert of(found, "finish").sittings == ()
+
+
+def test_one_sitting_and_sittings_that_agree_do_not_disagree():
+    for found in (compared({"clocks": {"setup": 3.6}}), of_two_sittings(*[{"clocks": {"setup": 3.6}}] * 2)):
+        assert {c.sittings for c in found.comparisons} == {()}
+
+
+@pytest.mark.parametrize(("apart", "least", "most"), [(0.0, 0, 6), (0.1, 290, 300)])
+def test_sittings_disagree_by_chance_in_one_of_a_hundred_comparisons_at_most(apart, least, most):
+    rng, called = np.random.default_rng(20261128), 0
+    for _ in range(300):
+        both = [
+            Both(1.0, float(np.exp(apart * (sitting == "b") + 0.03 * rng.normal())), False, 0.0, sitting)
+            for sitting in "ab"
+            for _ in range(6)
+        ]
+        called += _disagree(both) <= ERROR
+    assert least <= called <= most

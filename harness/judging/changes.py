@@ -157,8 +157,8 @@ def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]
         if not runs or runs[-1][-1].tag != old:
             runs.append([Link(old, 1.0, 0.0)])
         last, e = runs[-1][-1], found.judged.estimate
-        low, high = e.interval()
-        # As wide as what few rounds say is uncertain.
+        # As wide as what few rounds say is uncertain, and as sittings that disagree.
+        low, high = (end(*e.interval(), *found.sittings) for end in (min, max))
         error = math.log(high / low) / (2 * REACH)
         runs[-1].append(Link(new, last.index * e.ratio, math.hypot(last.error, error)))
     return runs

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, median
 
+from scipy import stats
+
 from harness.judging import paired
 from harness.judging.paired import Judged, Round
 from harness.judging.phases import TITLES
@@ -169,6 +171,8 @@ class Comparison:
     called: bool
     old: float
     new: float
+    sittings: tuple[float, ...] = ()
+    """The ratio in each sitting, oldest first, where these disagree by more than chance; else none."""
 
     @property
     def verdict(self) -> str:
@@ -217,10 +221,13 @@ class Compared:
                     sides[key, quantity.name] = quantity, both
         judged = judge({which: [b.round for b in both] for which, (_, both) in sides.items()})
         called = paired.discoveries({which: j.p for which, j in judged.items()})
+        found = {which: p for which, (_, both) in sides.items() if (p := _disagree(both)) is not None}
+        disagree = paired.discoveries(found)
         return [
             Comparison(
                 which[0], quantity, len(both), judged.get(which), which in called,
                 median(b.old for b in both), median(b.new for b in both),
+                tuple(math.exp(fmean(d)) for d in _by_sitting(both)) if which in disagree else (),
             )
             for which, (quantity, both) in sides.items()
         ]  # fmt: skip
@@ -313,13 +320,14 @@ def _counting(found: Sequence[Pair], kind: str) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Both:
-    """A quantity in one round: old and new, whether the new one was measured first, and how much slower the machine was
-    then, as a difference of logarithms."""
+    """A quantity in one round of a sitting: old and new, whether the new one was measured first, and how much slower
+    the machine was then, as a difference of logarithms."""
 
     old: float
     new: float
     new_first: bool
     speed: float
+    sitting: str = ""
 
     @property
     def round(self) -> Round:
@@ -331,8 +339,28 @@ def values(quantity: Quantity, found: Sequence[Pair], every: bool = False) -> li
     """A quantity in each round that counts (or in every one), and tells both."""
     kind = quantity.metric.kind
     of_kind = [pair for pair in found if pair.old.kind == kind] if every else _counting(found, kind)
-    both = [Both(quantity.of(pair.old), quantity.of(pair.new), pair.new_first, pair.speed) for pair in of_kind]
+    both = [
+        Both(quantity.of(pair.old), quantity.of(pair.new), pair.new_first, pair.speed, pair.old.round.block)
+        for pair in of_kind
+    ]
     return [b for b in both if b.old and b.new]
+
+
+def _by_sitting(both: Sequence[Both]) -> list[list[float]]:
+    """The differences of logarithms of each sitting that has several, oldest first."""
+    found: dict[str, list[float]] = {}
+    for b in both:
+        found.setdefault(b.sitting, []).append(b.round.difference)
+    return [found[sitting] for sitting in sorted(found) if len(found[sitting]) > 1]
+
+
+def _disagree(both: Sequence[Both]) -> float | None:
+    """How likely sittings differ as much by chance, by analysis of variance; None where there are not two, or nothing
+    varies within them."""
+    several = _by_sitting(both)
+    if len(several) < 2 or all(min(d) == max(d) for d in several):
+        return None
+    return float(stats.f_oneway(*several).pvalue)
 
 
 def judge(comparisons: Mapping[tuple[Key, str], Sequence[Round]]) -> dict[tuple[Key, str], Judged]:
