@@ -21,6 +21,7 @@ from harness.measuring.compare_command import compare_command
 from harness.measuring.history_command import history_command
 from harness.nightly import commands as nightly
 from harness.output import job_page, printable, quoted
+from harness.site.commands import pictures_command
 from harness.stacks import commands as stacks
 
 _HELP = __doc__.splitlines()[0]
@@ -33,6 +34,7 @@ app.command("blame")(blame_command)
 app.command("calibrate")(measuring.calibrate_command)
 app.command("summary")(judging.summary_command)
 app.command("report")(nightly.report_command)
+app.command("pictures")(pictures_command)
 app.command("check")(asv.check_command)
 app.command("sweep")(measuring.sweep_command)
 app.command("agreement")(judging.agreement_command)

@@ -53,6 +53,19 @@ def ppca(backend, tag="v6.4.0", n=500, **numbers):
     return measurement(tag, "ppca", n, backend, **numbers)
 
 
+def test_who_wants_many_draws_is_told_of_another_backend_than_who_wants_few():
+    """One starts at once and draws slowly, the other compiles long (three times as long with cold caches)."""
+    both = content(ppca("pymc-c", setup=1.0, sampling=40.0), ppca("nutpie-numba", setup=60.0, sampling=1.0))
+    told = {(c.draws, c.cold): answer(both, "ppca", 500, "v6.4.0", c) for c in answers.CASES}
+    assert set(told) == {(draws, cold) for draws in (100, 1000, 10_000) for cold in (False, True)}
+    fastest = {key: [t.backend for t in found.winners] for key, found in told.items()}
+    assert fastest[100, False] == fastest[100, True] == ["pymc-c"]
+    assert fastest[10_000, False] == fastest[10_000, True] == ["nutpie-numba"]
+    assert told[100, False].times[0].seconds == pytest.approx(1.0 + 4.0)
+    assert told[10_000, True].times[0].seconds == pytest.approx(180.0 + 10.0)
+    assert told[100, False].waiting == "5 s"
+
+
 def test_the_time_is_warm_setup_tuning_once_drawing_at_its_rate_and_what_follows():
     m = ppca("pymc-c", setup=2.0, tuning=1.0, sampling=3.0, finish=0.5, effective=500.0)
     (time,) = answer(content(m), "ppca", 500).times

@@ -199,7 +199,9 @@ def pages(site: Path) -> dict[str, _Text]:
 
 def test_every_page_is_well_formed_with_ids_of_its_own(good):
     found = pages(good.site)
-    assert set(found) == {"index.html", "changes.html", "compatibility.html", "trust.html", "models/ppca.html"}
+    assert {name for name in found if not name.startswith("which/")} == {
+        "index.html", "changes.html", "compatibility.html", "trust.html", "models/ppca.html",
+    }  # fmt: skip
     for name, page in found.items():
         assert len(page.ids) == len(set(page.ids)), name
         assert page.scripts == 1, name
@@ -261,6 +263,14 @@ def test_the_feed_is_valid_and_has_an_entry_for_each_step(good):
     assert entry.title.startswith("PyMC 6.3.2 → 6.4.0: ")
     assert entry.updated == "2026-11-03T13:46:02Z" or entry.updated.endswith("Z")
     assert entry.link.endswith("changes.html#v6.3.2-v6.4.0")
+
+
+def test_a_reader_finds_the_backend_by_release_and_case(good):
+    page = pages(good.site)["which/v6.4.0.html"]
+    assert "Which backend, with PyMC 6.4.0?" in page.text
+    assert page.text.count("effective draws") >= 6, "three numbers of draws, with warm caches and with cold ones"
+    assert "../which/v6.4.0.html" in page.links
+    assert "which/v6.4.0.html" in pages(good.site)["index.html"].links
 
 
 def test_asvs_pages_keep_their_links_and_load_nothing_from_elsewhere(good):

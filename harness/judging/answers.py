@@ -1,8 +1,8 @@
 """Which backend gives an answer soonest: in numbers, with what they may be off by, and in a sentence.
 
 The time to an answer is what somebody waits for from `import pymc` until `pm.sample` returns with `EFFECTIVE_DRAWS`
-of the hardest estimand: setup with warm caches, tuning once, drawing at the measured rate, and finish. It must not
-know how it is drawn.
+of the hardest estimand: setup with warm caches, tuning once, drawing at the measured rate, and finish. Who wants more
+draws or fewer, or has cold caches, is another `Case`. It must not know how it is drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.judging.efficiency import Efficiency, Work, pooled, work
 from harness.judging.noise import Noise, noise_of
 from harness.judging.paired import NOTHING, Prior, Round, estimate, prior
 from harness.results.metrics import COLD_SETUP, DRAWING, FINISH, GRADIENT, TUNING, WARM_SETUP, contaminated
-from harness.results.records import EFFECTIVE_DRAWS, Measurement
+from harness.results.records import EFFECTIVE_DRAWS, Measurement, Record
 from harness.results.store import MachineResults
 
 _BACKENDS = 10
@@ -34,6 +34,19 @@ def _apart(freedom: int) -> float:
     studentised range over √2, for errors that are themselves estimated with so many degrees of freedom. Whom that sets
     apart is slower, whoever else was looked at; and the intervals of ratios that are shown are as wide."""
     return float(stats.studentized_range.ppf(0.95, _BACKENDS, freedom)) / math.sqrt(2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What somebody waits for: so many effective draws of the hardest estimand, with warm compile caches or cold
+    ones."""
+
+    draws: int = EFFECTIVE_DRAWS
+    cold: bool = False
+
+
+CASES = tuple(Case(draws, cold) for cold in (False, True) for draws in (100, EFFECTIVE_DRAWS, 10_000))
+"""Among which a reader picks theirs."""
 
 
 @dataclass(frozen=True)
@@ -129,27 +142,35 @@ class Time:
         return None if compared is None else compared[1] > 1
 
 
-def time(measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Efficiency]) -> Time | None:
+def time(
+    measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Efficiency], case: Case = Case()
+) -> Time | None:
     """The time of a measurement, or None where it has no valid draws, or does not tell tuning from drawing.
 
-    Seconds are medians over its warm trials; the effective draws are those of all seeds that have been tried.
+    Seconds are medians over its warm trials, but for a cold case's setup; the effective draws are those of all seeds
+    that have been tried.
     """
-    warm = measurement.of_kind("warm")
-    parts = [metric.samples(measurement) for metric in (WARM_SETUP, TUNING, DRAWING, FINISH)]
+    warm, first = measurement.of_kind("warm"), COLD_SETUP if case.cold else WARM_SETUP
+    parts = [metric.samples(measurement) for metric in (first, TUNING, DRAWING, FINISH)]
     if measurement.outcome != "ok" or not all(parts) or not all(r.effective_draws for r in warm):
         return None
     cold = COLD_SETUP.samples(measurement)
     setup, tuning, drawing, finish = map(median, parts)
     efficiency = efficiencies.get(work(warm[0])) or pooled(warm)[work(warm[0])]
     deviation = noise.of_effective_draws((measurement.model, measurement.n, measurement.backend))
-    needed = EFFECTIVE_DRAWS / efficiency.effective_draws
+    needed = case.draws / efficiency.effective_draws
+
+    def whole(record: Record) -> float:
+        c = record.clocks
+        if case.cold:
+            # A cold trial tells of setup alone.
+            return c.setup_wall_seconds + tuning + drawing * needed + finish
+        return c.setup_wall_seconds + c.tuning_wall_seconds + c.drawing_wall_seconds * needed + c.finish_wall_seconds
+
     rounds = {
-        (r.round.block, r.round.number): c.setup_wall_seconds
-        + c.tuning_wall_seconds
-        + c.drawing_wall_seconds * needed
-        + c.finish_wall_seconds
-        for r in warm
-        if r.round and not contaminated(r) and (c := r.clocks).tuning_wall_seconds is not None
+        (r.round.block, r.round.number): whole(r)
+        for r in measurement.of_kind(first.kind)
+        if r.round and not contaminated(r) and (case.cold or r.clocks.tuning_wall_seconds is not None)
     }
     return Time(
         measurement,
@@ -159,7 +180,7 @@ def time(measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Eff
         finish,
         median(cold) if cold else None,
         efficiency,
-        speed_error=max(noise.of(WARM_SETUP), noise.of(GRADIENT)),
+        speed_error=max(noise.of(first), noise.of(GRADIENT)),
         efficiency_error=None if deviation is None else deviation / math.sqrt(efficiency.seeds),
         rounds=rounds,
     )
@@ -201,6 +222,12 @@ class Answer:
     def warnings(self) -> list[tuple[str, str]]:
         """Backend and sentence of what makes no answer wrong, and should be known."""
         return [(t.backend, warning) for t in self.times for warning in t.measurement.warnings]
+
+    @property
+    def waiting(self) -> str:
+        """What one waits for with the fastest, or from the fastest to the slowest of those that may be."""
+        least, most = (seconds(t.seconds) for t in (self.times[0], self.winners[-1]))
+        return least if least == most else f"{least} to {most}"
 
     @property
     def sentence(self) -> str:
@@ -246,7 +273,7 @@ def efficiencies_of(content: MachineResults) -> Mapping[Work, Efficiency]:
     return pooled(content.drawn)
 
 
-def answer(content: MachineResults, model: str, n: int, tag: str | None = None) -> Answer | None:
+def answer(content: MachineResults, model: str, n: int, tag: str | None = None, case: Case = Case()) -> Answer | None:
     """The answer for a model and size, in the newest release that has one or in the one asked for."""
     tag = tag or content.newest(model, n)
     if tag is None:
@@ -254,7 +281,7 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None) 
     cells = content.cells.get(tag, {})
     measured = [cells[key] for key in content.order(cells) if key[:2] == (model, n)]
     known = noise_of(content), efficiencies_of(content)
-    times = sorted(_side_by_side([t for m in measured if (t := time(m, *known))]), key=lambda t: t.seconds)
+    times = sorted(_side_by_side([t for m in measured if (t := time(m, *known, case))]), key=lambda t: t.seconds)
     timed = {t.backend for t in times}
     without = tuple(m for m in measured if m.backend not in timed)
     later = content.tags[content.tags.index(tag) + 1 :] if tag in content.tags else []

@@ -77,6 +77,18 @@ _EMPTY = re.compile(r'<g class="[^"]*" role="[^"]*" aria-roledescription="[^"]* 
 _ID = re.compile(r'(id="|url\(#|href="#)((?:clip|gradient)[\w-]*)')
 
 
+DARK = {INK: "#e6e8eb", MUTED: "#a3adb8", GRID: "#343a43"} | {
+    each.light: each.dark for each in (*LOOKS.values(), *SPARE)
+}
+"""What stands on dark ground for each colour that is not read there."""
+_PAINT = re.compile(r'(fill|stroke)="(#[0-9a-f]{6})"')
+
+
+def on_dark(picture: str) -> str:
+    """A chart for dark ground."""
+    return _PAINT.sub(lambda match: f'{match[1]}="{DARK.get(match[2], match[2])}"', picture)
+
+
 # What a mark says, and where it leads.
 SAYS, HREF = alt.Description("says:N"), alt.Href("href:N")
 

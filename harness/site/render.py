@@ -83,6 +83,7 @@ class Site:
     def write(self) -> None:
         """Write all pages of this machine."""
         self._overview()
+        self._which()
         self._page("changes.html", "What changed", changes=self.changes)
         self._feed()
         for model in self.content.models:
@@ -126,7 +127,31 @@ class Site:
             years=(found := years.years(self.content)),
             years_chart=chain_figures.years(self.content, found, "years") if found else None,
             newest=self.changes[:3],
+            picks=list(self.picks),
         )
+
+    @cached_property
+    def picks(self) -> dict[str, list[tuple[str, int, list[answers.Answer]]]]:
+        """Of each release in which backends can be compared, newest first: model, size, and the answer in each case."""
+        found = {}
+        for tag in reversed(self.content.tags):
+            several = [
+                (model, n) for model, n in self.content.sizes
+                if len(self.content.cells[tag].keys() & {(model, n, b) for b in self.content.backends}) > 1
+            ]  # fmt: skip
+            rows = [
+                (m, n, [answers.answer(self.content, m, n, tag, case) for case in answers.CASES]) for m, n in several
+            ]
+            if rows := [row for row in rows if any(a.times for a in row[2])]:
+                found[tag] = rows
+        return found
+
+    def _which(self) -> None:
+        for tag, rows in self.picks.items():
+            self._page(
+                f"which/{tag}.html", f"Which backend, with PyMC {tag[1:]}?", template="which.html", rows=rows,
+                cases=answers.CASES, picks=list(self.picks), tag=tag, discrete=_discrete(),
+            )  # fmt: skip
 
     def _model(self, model: str) -> None:
         sections = []
@@ -237,6 +262,11 @@ class Site:
         (self.folder / self.base / "feed.xml").write_text(text, encoding="utf-8")
 
 
+def _discrete() -> set[str]:
+    """Models that PyMC's compound step alone samples."""
+    return {name for name, model in inside()["models"].items() if model["discrete"]}
+
+
 def _finding(metric: Metric, table: Sequence) -> str:
     """What a chart of a metric's history shows in the newest release that has numbers."""
     for tag, cells in table:
@@ -264,8 +294,8 @@ def copy_static(folder: Path) -> None:
     for path in sorted(STATIC.glob("*")):
         shutil.copyfile(path, target / path.name)
     dark = [
-        f'  svg [{paint}="{look.light}"] {{ {paint}: {look.dark}; }}'
-        for look in (*figures.LOOKS.values(), *figures.SPARE)
+        f'  svg [{paint}="{light}"] {{ {paint}: {dark}; }}'
+        for light, dark in figures.DARK.items()
         for paint in ("fill", "stroke")
     ]
     swatches = [
