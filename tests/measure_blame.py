@@ -37,8 +37,9 @@ def _planted(self, *args, **kwargs):
     import pytensor.tensor as pt
     found = _logp(self, *args, **kwargs)
     if not isinstance(found, list) and {condition}:
-        for i in range(1, 40):
-            found = found + 1e-30 * pt.sin(i * found)
+        whole = found
+        for i in range(1, 10):
+            found = found + 1e-30 * pt.sin(i * whole)
     return found
 
 Model.logp = _planted

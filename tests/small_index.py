@@ -5,6 +5,7 @@ import sysconfig
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -106,8 +107,10 @@ class _Pages(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        # uv asks several indexes at once, and hangs up when one has told enough.
         if self.command == "GET":
-            self.wfile.write(body)
+            with suppress(BrokenPipeError):
+                self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
