@@ -173,11 +173,23 @@ def test_what_cannot_be_had_without_others_is_shown_beside_them(names):
     assert found.beside == names
 
 
-def test_what_does_it_without_the_culprit_is_no_company():
+def test_what_cannot_be_taken_back_without_others_is_shown_with_them():
+    """As JAX, whose old version asks for the old jaxlib."""
     h = history(1, 12, 1)
     h.guilty, h.unresolvable = frozenset({"p03"}), lambda new: "p07" in new and "p03" not in new
     found, _ = h.blame()
-    assert (found.names, found.beside) == (("p03",), ())
+    assert found.certain
+    assert (found.names, found.beside, found.beside_out) == (("p03",), (), ("p07",))
+
+
+def test_company_that_makes_the_difference_itself_leaves_it_uncertain():
+    """Either of the two does, and the newer one cannot be had without the other."""
+    h = history(1, 12, 1)
+    h.guilty, h.unresolvable = frozenset({"p03"}), lambda new: "p03" in new and "p07" not in new
+    asked = h.side
+    h.side = lambda new: Answer(NEW) if "p07" in new else asked(new)
+    found, _ = h.blame()
+    assert not (found.certain and "p03" in found.names)
 
 
 def test_days_that_cannot_be_told_are_said():
@@ -432,6 +444,13 @@ def test_what_is_certain_is_said_with_both_ways_and_a_link_to_the_changes():
     assert "as of 2026-01-03 00:00, PyMC 6.1.0 with the old blackjax takes it back (ok)" in said
     assert "blackjax: https://github.com/blackjax-devs/blackjax/compare/1.5...1.6" in said
     assert "not told: as of 2026-01-05: it cannot be resolved" in said
+
+
+def test_what_it_cannot_be_taken_back_without_is_said():
+    out_of = measuring.blame.Culprits((("blackjax",),), Answer(NEW), Answer(OLD), beside_out=("numpy",))
+    lines = blame_command.told(replace(found((("blackjax",),), Answer(NEW), Answer(OLD)), culprits=out_of))
+    assert "Blame: blackjax 1.5 → 1.6." in lines
+    assert any("with the old blackjax, numpy takes it back" in line for line in lines)
 
 
 def test_what_it_cannot_be_had_without_is_said():

@@ -9,7 +9,7 @@ stepped around, and said. It knows names and sides, and nothing of how a stack i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations
 from statistics import variance
@@ -104,6 +104,7 @@ class Culprits:
     (those of `bound`), or several of which it could not be told which. `into` is what the older stack does with their
     new versions, `out_of` the newer one with their old ones. `beside` are packages without whose new versions there is
     no older stack with the new culprit: they were moved into it as well, and do not make the difference without it.
+    `beside_out` are those without whose old versions there is no newer stack with the old culprit.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -111,6 +112,7 @@ class Culprits:
     out_of: Answer
     bound: frozenset[tuple[str, ...]] = frozenset()
     beside: tuple[str, ...] = ()
+    beside_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,13 +147,19 @@ def culprits(names: Sequence[str], ask: Ask) -> Culprits:
         groups = [_fewest(group, moved - set(group), ask) for group in groups]
         moved = frozenset(name for group in groups for name in group)
         answer = Answer(NEW) if moved == set(names) else ask(Mixed("before", moved))
-    beside: tuple[str, ...] = ()
-    if not answer.exists and len(moved) == 1:
-        # What was new as well when it was found to be needed.
-        answer, beside = _in_company(moved, pool, ask, whole=set(names))
     out_of = Answer(OLD) if moved == set(names) else ask(Mixed("after", moved))
+    beside: tuple[str, ...] = ()
+    beside_out: tuple[str, ...] = ()
+    if len(moved) == 1:
+        if not answer.exists:
+            # What was new as well when it was found to be needed.
+            answer, beside = _in_company(moved, pool, ask, set(names))
+        if not out_of.exists:
+            others = [name for name in names if name not in moved]
+            out_of, beside_out = _in_company(moved, others, _mirrored(ask), set(names))
+            out_of = _other_side(out_of)
     bound = frozenset(g for g in groups if 1 < len(g) <= MOST_CULPRITS and _are_bound(g, moved - set(g), ask))
-    return Culprits(tuple(sorted(groups)), answer, out_of, bound, beside)
+    return Culprits(tuple(sorted(groups)), answer, out_of, bound, beside, beside_out)
 
 
 def _in_company(
@@ -164,6 +172,15 @@ def _in_company(
     if with_it.side == NEW and ask(Mixed("before", frozenset(beside))).side == OLD:
         return with_it, beside
     return Answer(UNTOLD, with_it.reason, exists=False), ()
+
+
+def _other_side(answer: Answer) -> Answer:
+    return replace(answer, side={OLD: NEW, NEW: OLD}.get(answer.side, answer.side))
+
+
+def _mirrored(ask: Ask) -> Ask:
+    """What asks of the newer stack with old versions, as one asks of the older one with new versions."""
+    return lambda candidate: _other_side(ask(Mixed("after", candidate.names)))
 
 
 def _fewest(group: Sequence[str], others: frozenset[str], ask: Ask) -> tuple[str, ...]:

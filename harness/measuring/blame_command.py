@@ -152,14 +152,15 @@ def told(found: blame.Blame) -> list[str]:
         lines.append(f"Blame: one of {together}, or some of them together; it could not be told which.")
     else:
         lines.append(f"Perhaps {together}: it was not shown both ways.")
-    names, new = ", ".join(found.culprits.names), ", ".join((*found.culprits.names, *found.culprits.beside))
+    names = found.culprits.names
+    new, old = (", ".join((*names, *more)) for more in (found.culprits.beside, found.culprits.beside_out))
     into, out_of = found.culprits.into, found.culprits.out_of
     lines += [
         f"  {_name(before)} with the new {new} {_INTO[into.side]}{_because(into)}",
-        f"  {_name(after)} with the old {names} {_OUT_OF[out_of.side]}{_because(out_of)}",
+        f"  {_name(after)} with the old {old} {_OUT_OF[out_of.side]}{_because(out_of)}",
     ]
     lines += [f"  {what}: {effect}" for what, effect in found.effects.items()]
-    lines += [f"  {name}: {link}" for name in found.culprits.names if (link := _link(name, before, after))]
+    lines += [f"  {name}: {link}" for name in names if (link := _link(name, before, after))]
     lines += [f"  not told: {reason}" for reason in found.untold]
     return lines
 
@@ -247,6 +248,7 @@ def document(found: blame.Blame) -> dict:
             for name in found.culprits.names
         ],
         "groups": [list(group) for group in found.culprits.groups], "beside": list(found.culprits.beside),
+        "beside_out": list(found.culprits.beside_out),
         "new_into_old": _given(found.culprits.into), "old_into_new": _given(found.culprits.out_of),
         "effects": found.effects, "untold": found.untold, "measured_stacks": found.measured,
     }  # fmt: skip

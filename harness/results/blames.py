@@ -125,6 +125,7 @@ class Blamed(_Strict):
     packages: list[Package]
     groups: list[list[Name]]
     beside: list[Name] = []
+    beside_out: list[Name] = []
     new_into_old: Given
     old_into_new: Given
     effects: dict[Text, Text]
