@@ -18,6 +18,10 @@ class MachineError(BenchError):
     """An error of this machine or its network, not of what was asked for: trying again can succeed."""
 
 
+class UnresolvableError(BenchError):
+    """Versions that do not go together: there is no such stack, whenever one asks."""
+
+
 class NotMeasuredError(BenchError):
     """A comparison that could not be made, which is neither of its answers."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness.errors import BenchError
+from harness.errors import BenchError, UnresolvableError
 from harness.judging import blame, paired
 from harness.judging.blame import (
     NEW,
@@ -190,6 +190,24 @@ def test_company_that_makes_the_difference_itself_leaves_it_uncertain():
     h.side = lambda new: Answer(NEW) if "p07" in new else asked(new)
     found, _ = h.blame()
     assert not (found.certain and "p03" in found.names)
+
+
+@pytest.mark.parametrize(
+    ("error", "exists"),
+    [(UnresolvableError("they do not go together"), False), (BenchError("it does not build"), True)],
+)
+def test_only_what_does_not_go_together_is_no_stack(error, exists):
+    search = measuring.Search(Console(quiet=True), (lock("6.1.0", 1), lock("6.2.0", 9)), CELL, "box", {})
+
+    def make():
+        raise error
+
+    assert search.answer(Mixed("before", frozenset({"jax"})), make) == Answer(UNTOLD, str(error), exists=exists)
+
+
+def test_where_nothing_can_be_told_for_another_reason_nobody_is_named_for_certain():
+    """As when the index refuses to answer in the middle of a search."""
+    assert not culprits(["jax", "jaxlib", "blackjax"], lambda _: Answer(UNTOLD, "429 Too Many Requests")).certain
 
 
 def test_days_that_cannot_be_told_are_said():

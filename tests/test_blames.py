@@ -220,3 +220,13 @@ def test_an_alert_names_the_package():
     assert "https://github.com/blackjax-devs/blackjax/compare/1.5...1.6" in body
     content.blames = Blames()
     assert "It was" not in alerts._turned(content, "v6.1.0", "v6.2.0", turn, None).body
+
+
+def test_an_answer_that_cannot_be_written_is_no_loss_of_what_was_found(monkeypatch):
+    def full(_document):
+        raise OSError(30, "Read-only file system", "x.json.part")
+
+    monkeypatch.setattr(blame_command.blames, "keep", full)
+    kept, problem = blame_command._keep(document())
+    assert kept is None
+    assert problem.endswith("cannot be written (Read-only file system); the same command tells it again.")

@@ -131,6 +131,13 @@ def test_what_was_found_not_to_differ_is_not_asked_every_night(checkout, tmp_pat
     assert blaming.questions("box", results(checkout)) == []
 
 
+def test_an_answer_that_cannot_be_read_is_asked_for_again(checkout):
+    path = BROKEN.path(checkout / "results")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{")
+    assert blaming.questions("box", results(checkout)) == [BROKEN]
+
+
 def test_the_time_has_an_end_and_what_is_left_is_named(checkout, tmp_path, answering, monkeypatch):
     monkeypatch.setattr(blaming, "_FEWEST_SECONDS", 0.5)
     answering({})

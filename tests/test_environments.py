@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BenchError, MachineError
-from harness.stacks import environments
+from harness.errors import BenchError, MachineError, UnresolvableError
+from harness.stacks import environments, uv_command
 from harness.stacks.environments import ASV_REQUIREMENTS, holds, install, process_environment, python, stack_environment
 from harness.stacks.locks import get_stack, parse
 
@@ -109,6 +109,24 @@ def test_an_environment_holds_exactly_its_stack_and_what_asv_needs(offline):
     assert path.name.startswith("v1.0-")
     assert contents(path) == {"pymc 1.0", "numba 1.0", "asv_runner 0.3.2"}
     assert not list(path.glob("bin/pip*"))
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind"),
+    [
+        ("× No solution found when resolving dependencies:\n ╰─▶ Because a depends on b>1 …", UnresolvableError),
+        ("error: HTTP status client error (429 Too Many Requests) for url (http://x/simple/jaxlib/)", MachineError),
+        ("error: HTTP status client error (403 Forbidden) for url (http://x/simple/jaxlib/)", MachineError),
+        ("× No solution found:\n ╰─▶ Because jaxlib was not found in the package registry …", BenchError),
+        ("× Failed to build `x==1`", BenchError),
+    ],
+)
+def test_an_index_that_refuses_is_no_proof_that_versions_do_not_go_together(monkeypatch, stderr, kind):
+    done = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(uv_command.subprocess, "run", lambda *_arguments, **_keywords: done)
+    with pytest.raises(BenchError) as raised:
+        uv_command.run_uv(["pip"], "It cannot be resolved")
+    assert type(raised.value) is kind
 
 
 @pytest.mark.parametrize(("own", "first"), [(True, False), (False, True)])

@@ -197,6 +197,19 @@ def test_a_trial_that_leaves_no_record_is_one_sentence_and_nothing_is_lost(arms)
     assert rounds.rounds(CELL, WARM) == [1]
 
 
+@pytest.mark.parametrize("damage", ['"great"', "7", "null"])
+def test_a_record_that_makes_no_sense_is_taken_away_and_its_trial_run_again(arms, damage):
+    both = arms("old", "new")
+    run(sitting(both), 1, 2)
+    path = both[0].of(CELL) / "warm-2.json"
+    written = path.read_text()
+    path.write_text(written.replace('"ok"', damage))
+    assert path.read_text() != written
+    rounds = sitting(both)
+    run(rounds, 1, 2)
+    assert len(rounds.rounds(CELL, WARM)) == 2
+
+
 def test_rounds_may_go_on_from_earlier_ones_with_seeds_of_their_own(arms):
     rounds = Rounds(arms("old", "new"), "box", DESCRIPTION, first={COLD: 4, WARM: 9})
     trials = run(rounds, 1, 2)

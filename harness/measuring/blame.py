@@ -15,7 +15,7 @@ from statistics import median
 
 from rich.console import Console
 
-from harness.errors import BenchError, MachineError
+from harness.errors import BenchError, MachineError, UnresolvableError
 from harness.judging import blame, comparison, paired
 from harness.judging.blame import NEW, OLD, UNTOLD, Answer, Candidate, Culprits, Mixed, Step
 from harness.judging.comparison import QUANTITIES, Quantity
@@ -220,7 +220,7 @@ class Search:
         except MachineError:
             raise
         except BenchError as error:
-            return Answer(UNTOLD, _shortened(str(error)), exists=False)
+            return Answer(UNTOLD, _shortened(str(error)), exists=not isinstance(error, UnresolvableError))
         key = repr(stack.content)
         if key not in self._asked:
             same = {repr(end.content): side for end, side in zip(self.ends, (OLD, NEW), strict=True)}

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -73,31 +74,41 @@ def blame_command(
     try:
         found = blame.find(search, wanted, progress)
         # It is known, whatever becomes of its commits.
-        blames.keep(document(found) | document_of_commits(None))
+        _keep(document(found) | document_of_commits(None))
         commits = blame_commits.find(search, found, progress)
     except MachineError as error:
         raise NotMeasuredError(str(error)) from error
     except blame.NoStepError as error:
         # It is an answer, too: nobody needs to ask again every night.
-        blames.keep(document_of_nothing(search, error))
+        _keep(document_of_nothing(search, error))
         raise
     except KeyboardInterrupt:
         print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
     answer = document(found) | document_of_commits(commits)
-    kept = blames.keep(answer)
-    compatibility.tell(paths.RESULTS, compatibility.DOCUMENT, inside()["backends"])
     if as_json:
         print(json.dumps(answer, indent=1))
     else:
         for line in [*told(found), *told_of_commits(found, commits)]:
             console.print(line, highlight=False)
         console.print(
-            f"\n{counted(len(search.measured), 'stack')} measured in {minutes(time.monotonic() - began)}. The "
-            f"answer is in {kept.relative_to(ROOT)}, and from there on the site.",
+            f"\n{counted(len(search.measured), 'stack')} measured in {minutes(time.monotonic() - began)}.",
             highlight=False,
         )
+    kept, problem = _keep(answer)
+    if problem:
+        raise NotMeasuredError(f"The answer above is not kept: {problem}")
+    compatibility.tell(paths.RESULTS, compatibility.DOCUMENT, inside()["backends"])
+    progress.print(f"The answer is in {kept.relative_to(ROOT)}, and from there on the site.", highlight=False)
     raise typer.Exit(0 if found.culprits.certain else 1)
+
+
+def _keep(answer: dict) -> tuple[Path | None, str]:
+    """Keep an answer: where it is then, or why it cannot be kept."""
+    try:
+        return blames.keep(answer), ""
+    except OSError as error:
+        return None, f"{paths.RESULTS / 'blame'} cannot be written ({error.strerror}); the same command tells it again."
 
 
 def _search(
@@ -106,6 +117,8 @@ def _search(
     """What was asked for, and what it will cost."""
     ensure_timeline()
     ends = locks.get_stack(old), locks.get_stack(new)
+    if ends[0].tag == ends[1].tag:
+        raise BenchError(f"{old} is {new}: name two stacks that differ.")
     if ends[0].date >= ends[1].date:
         raise BenchError(f"{old} is not before {new} in the timeline: name the older one first.")
     description = inside()

@@ -197,6 +197,10 @@ class Rounds:
             python(arm.environment), "-m", "sampling", cell.model, "--n", str(cell.n), "--backend", cell.backend,
             "--measurement", str(arm.of(cell)), "--trial", f"{kind}-{number}",
         ]  # fmt: skip
+        path = arm.of(cell) / f"{kind}-{number}.json"
+        if path.is_file() and read_trial(path) is None:
+            # The trial would take it for its own record, and not run.
+            path.unlink()
         process = subprocess.Popen(
             command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -205,7 +209,7 @@ class Rounds:
             _, said = process.communicate()
         finally:
             _end(process)
-        record = read_trial(arm.of(cell) / f"{kind}-{number}.json")
+        record = read_trial(path)
         if record is None:
             lines = said.strip().splitlines() or ["it said nothing"]
             raise MachineError(

@@ -42,7 +42,14 @@ def questions(machine: str, results: store.Results) -> list[Question]:
     first: outcomes, counts, times."""
     own = [content for content in store.load(results) if content.machine == machine]
     asked = dict.fromkeys(finding.asks for finding in (alerts.findings(own) if own else []) if finding.asks)
-    return sorted((question for question in asked if not question.path(results.folder).exists()), key=_cost)
+    return sorted((question for question in asked if not _is_answered(question.path(results.folder))), key=_cost)
+
+
+def _is_answered(path: Path) -> bool:
+    """Whether there is an answer that can be read."""
+    with suppress(BenchError):
+        return bool(blames.read(path))
+    return False
 
 
 def answer(machine: str, results: store.Results, to: Path, seconds: float, say: Callable[[str], None]) -> None:

@@ -26,7 +26,7 @@ def moments(old: Stack, new: Stack) -> tuple[list[datetime], list[str]]:
     """The moments, in order, after which users could get another version of a package that changed between two stacks;
     and a sentence for each package of which the index does not tell.
 
-    Raises BenchError when the index cannot be asked at all.
+    Raises MachineError when the index cannot be asked at all.
     """
     from pypi_simple import NoSuchProjectError, UnsupportedContentTypeError, UnsupportedRepoVersionError
     from requests import RequestException
@@ -53,7 +53,7 @@ def moments(old: Stack, new: Stack) -> tuple[list[datetime], list[str]]:
             try:
                 found |= {truncated(moment + _UPLOADED) for moment in asked.result()}
             except RequestException as error:
-                raise BenchError(
+                raise MachineError(
                     f"The versions of {name} cannot be read from the package index ({type(error).__name__}): check the "
                     "network connection and run the same command again, which goes on from there."
                 ) from error

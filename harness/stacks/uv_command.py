@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import uv
 
-from harness.errors import BenchError, MachineError
+from harness.errors import BenchError, MachineError, UnresolvableError
 
 # Of the user's uv settings, those that say how packages travel; never those that say which packages.
 _TRANSPORT = re.compile(
@@ -19,9 +19,13 @@ _TRANSPORT = re.compile(
 NO_NETWORK = re.compile(
     r"error sending request|dns error|failed to lookup|tcp connect|connection (refused|reset)|timed out"
     r"|network (is )?unreachable|network (was|connectivity is) disabled|could not connect|client error \(connect\)"
-    r"|http status server error|could not resolve host|failed to connect to",
+    r"|http status server error|http status client error \((401|403|407|408|425|429)\b"
+    r"|could not resolve host|failed to connect to",
     re.IGNORECASE,
 )
+_NO_SOLUTION = re.compile(r"no solution found", re.IGNORECASE)
+# An index that has lost a whole package says nothing of versions.
+_LOST = re.compile(r"not found in the package registry", re.IGNORECASE)
 _FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|os error 28\b", re.IGNORECASE)
 _CAUSE = re.compile(r"^\s*(?:cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", re.MULTILINE)
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt): \S")
@@ -36,7 +40,9 @@ def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> st
         stdin: what uv reads.
 
     Raises:
-        BenchError: uv failed: no network, a full disk, or its own last line.
+        MachineError: no network, an index that refuses, or a full disk.
+        UnresolvableError: there is no solution.
+        BenchError: uv failed otherwise; its own last line.
     """
     done = subprocess.run(
         [uv.find_uv_bin(), *arguments],
@@ -53,7 +59,8 @@ def run_uv(arguments: Sequence[str], doing: str, stdin: str | None = None) -> st
     if NO_NETWORK.search(done.stderr):
         which = "the Git repository of a package" if "Git operation failed" in done.stderr else "the package index"
         raise MachineError(f"{doing}: {which} cannot be reached; check the network connection and try again.")
-    raise BenchError(f"{doing}: {_reason(done.stderr)}")
+    does_not_go = _NO_SOLUTION.search(done.stderr) and not _LOST.search(done.stderr)
+    raise (UnresolvableError if does_not_go else BenchError)(f"{doing}: {_reason(done.stderr)}")
 
 
 def _reason(stderr: str) -> str:
