@@ -188,6 +188,7 @@ STRANGE = {
     "another metric": (answer(metric="total"), "nobody has asked this"),
     "another machine": (answer(machine="elsewhere"), "nobody has asked this"),
     "a package that did not change": (answer(name="zlib"), "zlib did not change between the two stacks"),
+    "company that did not change": (answer(beside=["zlib"]), "zlib did not change between the two stacks"),
     "another link": (
         answer(packages=[{"name": "numba", "old": "1", "new": "2", "changes": "https://example.org/"}]), "is no answer",
     ),

@@ -115,8 +115,8 @@ def test_an_environment_holds_exactly_its_stack_and_what_asv_needs(offline):
     ("stderr", "kind"),
     [
         ("× No solution found when resolving dependencies:\n ╰─▶ Because a depends on b>1 …", UnresolvableError),
-        ("error: HTTP status client error (429 Too Many Requests) for url (http://x/simple/jaxlib/)", MachineError),
-        ("error: HTTP status client error (403 Forbidden) for url (http://x/simple/jaxlib/)", MachineError),
+        ("error: HTTP status client error (429 Too Many Requests)", MachineError),
+        ("error: HTTP status client error (403 Forbidden)", MachineError),
         ("× No solution found:\n ╰─▶ Because jaxlib was not found in the package registry …", BenchError),
         ("× Failed to build `x==1`", BenchError),
     ],

@@ -118,7 +118,8 @@ def take(folder: Path, checkout: Path, machine: str, description: Mapping) -> Co
             found = _answer_in(path)
             if found.machine != machine or found.question not in asked:
                 raise BenchError("nobody has asked this")
-            if strange := {p.name for p in found.packages} - _changed(found.question):
+            named = {*(p.name for p in found.packages), *found.beside, *found.beside_out}
+            if strange := named - _changed(found.question):
                 raise BenchError(f"{', '.join(sorted(strange))} did not change between the two stacks")
         except BenchError as error:
             why = " ".join(str(error).replace(str(path), "it").split())
