@@ -1,7 +1,7 @@
 """Measures what docs/method.md says of blame, as Markdown: is the package named that is known to have made it?
 
-`python -m tests.measure_blame --to blame.json`, with nothing else running: it takes hours. Between two real releases, real
-packages are planted (`planted_packages`) so that they raise, change a graph, sleep or burn, alone or two together.
+`python -m tests.measure_blame --to blame.json`, with nothing else running: it takes hours. Between two real releases,
+real packages are planted (`planted_packages`) so that they raise, change a graph, sleep or burn, alone or two together.
 What is in the file is not asked again.
 """
 
