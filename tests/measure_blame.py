@@ -58,17 +58,24 @@ def _planted(self, *args, **kwargs):
 
 SequentialGraphRewriter.apply = _planted
 """
+# Where NUTS evaluates it: it goes past `ValueGradFunction.__call__`.
 BURN = """
-_call = ValueGradFunction.__call__
+_init = CpuLeapfrogIntegrator.__init__
 
 def _planted(self, *args, **kwargs):
     import time
-    until = time.perf_counter() + 3e-4
-    while time.perf_counter() < until:
-        pass
-    return _call(self, *args, **kwargs)
+    _init(self, *args, **kwargs)
+    gradient = self._logp_dlogp_func
 
-ValueGradFunction.__call__ = _planted
+    def burning(*args):
+        until = time.perf_counter() + 3e-4
+        while time.perf_counter() < until:
+            pass
+        return gradient(*args)
+
+    self._logp_dlogp_func = burning
+
+CpuLeapfrogIntegrator.__init__ = _planted
 """
 SLOW_SAMPLING = """
 _sample = sample
@@ -124,10 +131,13 @@ CASES = {
     "pytensor sleeps in rewriting": Case(
         (Plant("pytensor", "3.1.0", "pytensor/graph/rewriting/basic.py", SLOW_REWRITING),), "pymc-c", "warm_setup"
     ),
+    # PyMC imports it for its convergence checks.
     "arviz-stats sleeps when it is imported": Case(
-        (Plant("arviz-stats", "1.2.0", "arviz_stats/__init__.py", SLEEP.format(seconds=3)),), "pymc-c", "warm_setup"
+        (Plant("arviz-stats", "1.2.0", "arviz_stats/__init__.py", SLEEP.format(seconds=3)),), "pymc-c", "finish"
     ),
-    "pymc burns in the gradient": Case((Plant("pymc", "6.1.0", CORE, BURN),), "pymc-c", "sampling"),
+    "pymc burns in the gradient": Case(
+        (Plant("pymc", "6.1.0", "pymc/step_methods/hmc/integration.py", BURN),), "pymc-c", "sampling"
+    ),
     "nutpie sleeps while it samples": Case(
         (Plant("nutpie", "0.16.11", "nutpie/sample.py", SLOW_SAMPLING),), "nutpie-numba", "sampling"
     ),
