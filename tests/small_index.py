@@ -1,6 +1,7 @@
 """A package index of tiny wheels that says when each was uploaded, and a build backend for a tiny PyMC."""
 
 import json
+import re
 import sysconfig
 import threading
 import zipfile
@@ -46,6 +47,7 @@ def wheel(folder: Path, name: str, version: str, requires: tuple[str, ...] = (),
     """Make a wheel in a folder."""
     info = f"{name}-{version}.dist-info"
     lines = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    lines += "".join(f"Provides-Extra: {extra}\n" for extra in re.findall(r"extra == '(\w+)'", lines))
     files = (files or {f"{name}/__init__.py": ""}) | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

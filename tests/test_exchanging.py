@@ -194,7 +194,9 @@ def test_a_commit_that_is_not_there_is_one_sentence(online, folder, revision):
 
 def test_requirements_that_nothing_satisfies_are_one_sentence(online, tmp_path):
     path = wheel(tmp_path, "pytensor", "9.0", ("jax>=77",))
-    with pytest.raises(BenchError, match=r"^pytensor 9\.0 \(wheel \w{10}\) cannot be put into v5\.0: [^\n]*jax[^\n]*$"):
+    with pytest.raises(
+        BenchError, match=r"^pytensor 9\.0 \(wheel \w{10}\) cannot be put into v5\.0 beside [^\n]*jax[^\n]*$"
+    ):
         exchanged(BASE, [f"pytensor={path}"])
 
 
@@ -265,6 +267,38 @@ def test_the_bounds_of_an_extra_that_every_stack_asks_for_count(online, tmp_path
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     assert int(exchanged(BASE, [f"nutpie={path}"]).packages["numba"][0]) >= 3
+
+
+def test_an_extra_that_another_package_asks_for_is_kept(online, index, tmp_path):
+    """As arviz asks for arviz-stats[xarray], which has what that extra needs with it."""
+    needs = "einstats; extra == 'xarray'"
+    index.add("2024-10-01", "einstats", "1.0")
+    index.add("2024-10-01", "stats", "1.0", needs)
+    index.add("2024-10-01", "arviz", "2.5", "stats[xarray]")
+    base = exchanged(BASE, ["arviz=2.5"])
+    assert base.packages["einstats"] == "1.0"
+    path = wheel(tmp_path, "stats", "2.0", (needs,))
+    variant = exchanged(base, [f"stats={path}"])
+    assert (variant.packages["stats"], variant.packages["einstats"], variant.moved) == ("2.0", "1.0", ())
+
+
+@pytest.mark.parametrize("tag", ["py3-none-win_amd64", "cp313-cp313-manylinux_2_28_x86_64"])
+def test_a_wheel_for_another_machine_is_one_sentence(online, tmp_path, tag):
+    path = wheel(tmp_path, "jax", "9.0").rename(tmp_path / f"jax-9.0-{tag}.whl")
+    with pytest.raises(BenchError, match=r"is not for Python 3\.12 on this machine: build it here\.$"):
+        exchanged(BASE, [f"jax={path}"])
+
+
+def test_a_folder_that_a_compiler_refuses_is_told_by_what_the_compiler_says(online, folder):
+    (folder / "backend.py").write_text("import sys\nsys.exit('x.c:1:8: error: no such thing\\nerror: gcc failed')")
+    with pytest.raises(BenchError, match=r"pymc cannot be built: x\.c:1:8: error: no such thing$"):
+        exchanged(BASE, [f"pymc={folder}"])
+
+
+def test_a_folder_without_commits_is_one_sentence(online, tmp_path, monkeypatch):
+    monkeypatch.setenv(exchanging.REPOSITORY, str(tmp_path))
+    with pytest.raises(BenchError, match=r"is no clone of which Git can read commits; name another: .*not a git repos"):
+        exchanging.of_commit("main", BASE, tmp_path)
 
 
 def test_a_home_that_there_is_not_is_one_sentence(online):

@@ -90,6 +90,8 @@ def compare_command(
     """
     progress = errors if as_json or as_markdown else console
     try:
+        if as_json and as_markdown:
+            raise BenchError("--json and --markdown print two things in one place: take one of them.")
         calibrated = calibration.of_machine(paths.RESULTS / "calibration", machine_name())
         ensure_timeline()
         names = (old, new) if old and new else _newest(old or new, bool(with_a or with_b))

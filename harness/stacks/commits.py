@@ -136,6 +136,7 @@ def find(revision: str, repository: Path) -> str:
     """Return all 40 digits of a commit, a branch or a tag. Raises BenchError when the repository has none."""
     if not repository.is_dir():
         raise BenchError(f"There is no Git repository at {repository}: name a clone.")
+    _git(repository, f"{repository} is no clone of which Git can read commits; name another", "rev-parse", "--git-dir")
     if revision.startswith("-"):
         raise BenchError(f"{revision!r} is no commit, branch or tag.")
     try:

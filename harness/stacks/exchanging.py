@@ -21,11 +21,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from packaging.tags import sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from harness.errors import BenchError, MachineError, cannot_write
-from harness.stacks import commits, variants
+from harness.stacks import commits, environments, variants
 from harness.stacks.locks import Stack, of_releases, truncated
 from harness.stacks.releases import project_files
 from harness.stacks.variants import INDEX, WHEEL, PutIn, Variant
@@ -136,13 +137,15 @@ def _folder(name: str, folder: Path) -> tuple[PutIn, datetime]:
 def _wheel(name: str, wheel: Path) -> tuple[PutIn, datetime]:
     """A wheel, of which a copy is kept by its content: two builds of the same are the same."""
     try:
-        project, version, *_ = parse_wheel_filename(wheel.name)
+        project, version, _, tags = parse_wheel_filename(wheel.name)
         with zipfile.ZipFile(wheel) as archive:
             files = sorted((i.filename, hashlib.sha256(archive.read(i)).hexdigest()) for i in archive.infolist())
     except FileNotFoundError:
         raise BenchError(f"There is no wheel {wheel}.") from None
     except (InvalidWheelFilename, OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise BenchError(f"{wheel} is no wheel that can be read ({error}).") from error
+    if tags.isdisjoint(sys_tags()):
+        raise BenchError(f"{wheel} is not for Python {environments.PYTHON} on this machine: build it here.")
     digits = hashlib.sha256(repr(files).encode()).hexdigest()[:40]
     put_in = _named(name, PutIn(str(project), str(version), WHEEL, digits))
     target = variants.folder_of(digits)

@@ -28,6 +28,8 @@ _NO_SOLUTION = re.compile(r"no solution found", re.IGNORECASE)
 _LOST = re.compile(r"not found in the package registry", re.IGNORECASE)
 _FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|os error 28\b", re.IGNORECASE)
 _CAUSE = re.compile(r"^\s*(?:cause:|Caused by:|error:|├─▶|╰─▶|×)\s*", re.MULTILINE)
+# What a compiler says of a line, or setuptools of the whole.
+_OF_BUILD = re.compile(r"^\s*(\S+:\d+:(?:\d+:)? (?:fatal )?error: .+|error: (?!Failed to build).+)$", re.MULTILINE)
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt): \S")
 
 
@@ -67,6 +69,7 @@ def _reason(stderr: str) -> str:
     """Return the innermost cause that uv gives, on one line; of a build its package and what ended it."""
     told = [part.split("\n\n")[0] for part in _CAUSE.split(stderr)]
     exceptions = [line.strip() for line in stderr.splitlines() if _EXCEPTION.match(line.strip())]
+    exceptions = exceptions or _OF_BUILD.findall(stderr)[:1]
     if "build backend returned an error" in stderr and exceptions:
         # The package, where uv names one and not a folder.
         built = re.search(r"Failed to build (`?\w[^/\s]*)", stderr)

@@ -31,9 +31,9 @@ COMMIT, WHEEL, INDEX = "commit", "wheel", "index"
 _HEADER = re.compile(r"^# ([a-z ]+): (.*)$", re.MULTILINE)
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)$", re.MULTILINE)
 _PUT_IN = re.compile(r"([a-z0-9-]+) (\S+) (commit|wheel|index)(?: ([0-9a-f]{40}))?")
-# What users ask for with the packages of `resolving.REQUESTED`: nutpie's bounds on PyMC are those of an extra.
-_EXTRAS = {name: f"[{extras}" for name, found, extras in (r.partition("[") for r in resolving.REQUESTED) if found}
+_EXTRAS = re.compile(r"^([a-z0-9-]+)(\[[^]]+\])==", re.MULTILINE)
 _COMPLETE = "# complete"
+_TOO_NEW = "was published after the exclude newer time"  # in uv's words
 # Solves for a set of packages that may move and a set that must not; returns the versions of all.
 Solve = Callable[[frozenset[str], frozenset[str]], Mapping[str, str]]
 
@@ -132,11 +132,13 @@ def resolve(base: Stack, put_in: Sequence[PutIn], date: datetime) -> str:
     # A package that keeps its version may be of the base's day.
     as_of = max(date, base.resolved_as_of)
     of_index = [f"{p.name}=={p.version}" for p in put_in if not p.digits]
-    of_wheels = [_requirement(p, _EXTRAS.get(p.name, "")) for p in put_in if p.digits]
     early = "explicit" if any(Version(p.version).is_prerelease for p in put_in if not p.digits) else "disallow"
     versions = {p.name: p.version for p in put_in}
     pins = {name: pinned for name, pinned in base.packages.items() if name not in versions}
     requested = resolving.REQUESTED if "numba" in base.packages else resolving.WITHOUT_NUMBA
+    doing = f"{' and '.join(map(str, put_in))} cannot be put into {base.tag} beside packages of {date:%Y-%m-%d}"
+    extras = _extras(base, requested, doing) if any(p.digits for p in put_in) else {}
+    of_wheels = [_requirement(p, extras.get(p.name, "")) for p in put_in if p.digits]
 
     def solve(moving: frozenset[str], staying: frozenset[str]) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="bench-lock-") as scratch:
@@ -149,7 +151,6 @@ def resolve(base: Stack, put_in: Sequence[PutIn], date: datetime) -> str:
             for name in pins.keys() - moving:
                 more += ["--exclude-newer-package", f"{name}={stamp(as_of)}"]
             fixed = [f"{name}=={pins[name]}" for name in sorted(staying)]
-            doing = f"{' and '.join(map(str, put_in))} cannot be put into {base.tag}"
             wanted = [*versions, "pymc", *requested, *of_index, *fixed]
             compiled = resolving.compile_pins(wanted, date, doing, *more, prerelease=early)
         return dict(_PIN.findall("\n".join(compiled)))
@@ -159,7 +160,12 @@ def resolve(base: Stack, put_in: Sequence[PutIn], date: datetime) -> str:
     except MachineError:
         raise
     except BenchError as error:
-        raise BenchError(f"{str(error).rstrip('.')}; another stack may do.") from error
+        # Of what uv concludes step by step, the last.
+        first, *steps = str(error).rstrip(".").replace(_TOO_NEW, "is newer").split(". And because ")
+        told = "; and because ".join(
+            [first, *steps] if len(steps) < 3 else [f"{doing}: because {steps[-2]}", steps[-1]]
+        )
+        raise BenchError(f"{told}; another stack may do.") from error
     # The lock lies between the one and the other, and moves nothing that was put in.
     whole, before = Stack("", date, {**solved, **versions}, ""), Stack("", base.date, {**pins, **versions}, "")
     header = [
@@ -201,6 +207,19 @@ def move(pins: Mapping[str, str], solve: Solve) -> Mapping[str, str]:
         if all(other[package] in (solved.get(package), pins.get(package)) for package in other):
             solved, staying = other, staying | {name}
     return solved
+
+
+def _extras(base: Stack, requested: Sequence[str], doing: str) -> dict[str, str]:
+    """The extras that are asked for in a stack, be it by its users or by another of its packages, by name.
+
+    nutpie's bounds on PyMC are those of `nutpie[pymc]`; without `arviz-stats[xarray]` ArviZ lacks a package.
+    """
+    pins = [f"{name}=={version}" for name, version in base.packages.items()]
+    return dict(
+        _EXTRAS.findall(
+            "\n".join(resolving.compile_pins([*requested, *pins], base.resolved_as_of, doing, "--no-strip-extras"))
+        )
+    )
 
 
 def folder_of(digits: str) -> Path:
