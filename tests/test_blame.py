@@ -141,7 +141,7 @@ def bound_to_each_other(*names: str):
     return lambda new: 0 < len(set(names) & new) < len(names)
 
 
-@pytest.mark.parametrize("names", [("p03", "p07"), ("p01", "p03", "p07")])
+@pytest.mark.parametrize("names", [("p03", "p07"), ("p01", "p03", "p07"), ("p01", "p03", "p07", "p09")])
 def test_packages_that_ask_for_each_others_versions_are_named_as_what_cannot_be_had_apart(names):
     h = history(1, 12, 1)
     h.guilty, h.unresolvable = frozenset({"p03"}), bound_to_each_other(*names)

@@ -271,6 +271,7 @@ def test_a_reader_finds_the_backend_by_release_and_case(good):
     for title in ("Compile caches are warm", "Compile caches are cold", "100", "1,000", "10,000"):
         assert title in page.text
     assert "../which/v6.4.0.html" in page.links
+    assert "without a time, and why" in page.text
     assert "which/v6.4.0.html" in pages(good.site)["index.html"].links
 
 

@@ -20,6 +20,9 @@ OLD, NEW, UNTOLD = "old", "new", "untold"
 """On which side of the difference a stack is; untold, with a reason, when that is not known."""
 MOST_CULPRITS = 3
 """More packages than these that only together make a difference are not looked for."""
+MOST_BOUND = 4
+"""ArviZ is four packages, each of which asks for the others' version. Of more it is not asked whether they can be had
+apart."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def culprits(names: Sequence[str], ask: Ask) -> Culprits:
             others = [name for name in names if name not in moved]
             out_of, beside_out = _in_company(moved, others, _mirrored(ask), set(names))
             out_of = _other_side(out_of)
-    bound = frozenset(g for g in groups if 1 < len(g) <= MOST_CULPRITS and _are_bound(g, moved - set(g), ask))
+    bound = frozenset(g for g in groups if 1 < len(g) <= MOST_BOUND and _are_bound(g, moved - set(g), ask))
     return Culprits(tuple(sorted(groups)), answer, out_of, bound, beside, beside_out)
 
 

@@ -137,7 +137,7 @@ def resolve(base: Stack, put_in: Sequence[PutIn], date: datetime) -> str:
     pins = {name: pinned for name, pinned in base.packages.items() if name not in versions}
     requested = resolving.REQUESTED if "numba" in base.packages else resolving.WITHOUT_NUMBA
     doing = f"{' and '.join(map(str, put_in))} cannot be put into {base.tag} beside packages of {date:%Y-%m-%d}"
-    extras = _extras(base, requested, doing) if any(p.digits for p in put_in) else {}
+    extras = _extras(pins, requested, base.resolved_as_of, doing) if any(p.digits for p in put_in) else {}
     of_wheels = [_requirement(p, extras.get(p.name, "")) for p in put_in if p.digits]
 
     def solve(moving: frozenset[str], staying: frozenset[str]) -> dict[str, str]:
@@ -209,17 +209,14 @@ def move(pins: Mapping[str, str], solve: Solve) -> Mapping[str, str]:
     return solved
 
 
-def _extras(base: Stack, requested: Sequence[str], doing: str) -> dict[str, str]:
-    """The extras that are asked for in a stack, be it by its users or by another of its packages, by name.
+def _extras(pins: Mapping[str, str], requested: Sequence[str], as_of: datetime, doing: str) -> dict[str, str]:
+    """The extras that are asked for in a stack of that moment, be it by its users or by another of its packages.
 
     nutpie's bounds on PyMC are those of `nutpie[pymc]`; without `arviz-stats[xarray]` ArviZ lacks a package.
     """
-    pins = [f"{name}=={version}" for name, version in base.packages.items()]
-    return dict(
-        _EXTRAS.findall(
-            "\n".join(resolving.compile_pins([*requested, *pins], base.resolved_as_of, doing, "--no-strip-extras"))
-        )
-    )
+    wanted = [*requested, *(f"{name}=={version}" for name, version in pins.items())]
+    compiled = resolving.compile_pins(wanted, as_of, doing, "--no-strip-extras")
+    return dict(_EXTRAS.findall("\n".join(compiled)))
 
 
 def folder_of(digits: str) -> Path:
