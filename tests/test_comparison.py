@@ -68,6 +68,15 @@ def test_a_count_that_differs_is_a_finding_of_its_own_without_a_clock():
     assert (found.what, found.old, found.new, found.broken) == ("nodes of the compiled graph", "26", "27", False)
 
 
+def test_a_count_of_the_graph_is_told_by_cold_rounds_alone():
+    """Where time was up, or asked for, before the first warm one."""
+    nodes = [{"graph": {"nodes": n, "replacements": 5}} for n in (26, 27)]
+    old, new = side_by_side({OLD: nodes[0], NEW: nodes[1]})
+    cold = [replace(m, records=tuple(m.of_kind("cold"))) for m in (old, new)]
+    (found,) = Compared([cold[0]], [cold[1]]).differences
+    assert (found.what, found.old, found.new) == ("nodes of the compiled graph", "26", "27")
+
+
 @pytest.mark.parametrize("outcome", ["failed", "invalid"])
 def test_what_no_longer_answers_is_newly_broken_and_what_answers_again_is_not(outcome):
     bad = {"outcome": outcome, "reason": "why"}

@@ -258,13 +258,12 @@ class Compared:
 
     def _counts_that_differ(self, key: Key) -> list[Difference]:
         found = []
+        pairs = self.pairs.get(key, [])
         for metric in COUNTERS:
             both = [
                 (a, b)
-                for pair in self.pairs.get(key, ())
-                if pair.old.kind == metric.kind
-                and (a := metric.of(pair.old)) is not None
-                and (b := metric.of(pair.new)) is not None
+                for pair in [p for p in pairs if p.old.kind == metric.kind] or (pairs if metric.or_cold else [])
+                if (a := metric.of(pair.old)) is not None and (b := metric.of(pair.new)) is not None
             ]
             if any(a != b for a, b in both):
                 olds, news = ([side[i] for side in both] for i in range(2))
