@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from harness import cli, paths
 from harness.cli import app
-from harness.errors import BenchError
+from harness.errors import BenchError, NotMeasuredError
 from harness.measuring import cells, run
 from harness.measuring.cells import Cell
 from harness.results.records import file_name
@@ -248,3 +248,9 @@ def test_a_summary_of_damaged_results_names_them_and_fails(results, arguments, m
     answer = CliRunner().invoke(app, ["summary", "v6.4.0", *arguments])
     assert f"ppca-500-pymc-c.{STAMP}.json is not a list of records" in answer.output.replace("\n", " ")
     assert answer.exit_code == 1
+
+
+def test_a_comparison_is_printed_in_one_way():
+    answer = CliRunner().invoke(app, ["compare", "--json", "--markdown"])
+    assert isinstance(answer.exception, NotMeasuredError)
+    assert "take one of them" in str(answer.exception)
