@@ -21,7 +21,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from harness.paths import ROOT
-from harness.site import figures
+from harness.site import figures, release_lines
 from harness.stacks.locks import get_stack, load_stacks
 from harness.suite import inside
 from tests import site_results as make
@@ -211,12 +211,23 @@ def test_a_backend_has_two_bars_of_phases_and_a_point_for_each_size(page):
     assert sizes.locator("[aria-roledescription='point']").count() == 2 * 2 * 3
 
 
-def test_a_panel_shows_each_release_and_a_cross_where_it_failed(page):
+def test_a_chart_shows_each_release_and_the_first_one_a_cross_where_it_failed(page):
     page.goto("models/ppca.html")
-    panel = page.locator("#sampling-500")
-    assert panel.locator("[aria-roledescription='point'][aria-label^='pymc-c, PyMC 6.4.0: ']").count() == 1
-    assert panel.locator("[aria-label='blackjax, PyMC 6.4.0: failed: no progress_bar']").count() == 1
-    assert panel.locator("[aria-roledescription='point']").count() == 3 * 3 + 2
+    for metric, crosses in (("time_to_answer", 2), ("sampling", 0)):
+        chart = page.locator(f"#{metric}-500")
+        assert chart.locator("[aria-roledescription='point'][aria-label^='pymc-c, PyMC 6.4.0: ']").count() == 1
+        failed = chart.locator("[aria-label='blackjax, PyMC 6.4.0: failed: no progress_bar']")
+        assert failed.count() == bool(crosses)
+        assert chart.locator("[aria-roledescription='point']").count() == 3 * 3 + crosses
+
+
+def test_a_line_is_named_where_it_ends_on_a_phone_too(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("models/ppca.html")
+    name = page.locator("#sampling-500 text", has_text="pymc-c").first.bounding_box()
+    assert name["x"] >= 0
+    assert name["x"] + name["width"] <= 390
+    page.set_viewport_size({"width": 1200, "height": 900})
 
 
 def test_what_a_mark_says_is_shown_when_it_is_pointed_at(page):
@@ -300,8 +311,8 @@ def test_the_first_page_of_a_large_site_is_small(tmp_path, browser, monkeypatch)
     cells = [(m, a["sizes"][0], b) for m, a in list(about["models"].items())[:5] for b in about["backends"]]
     make.build(tmp_path / "results", load_stacks()[-30:], cells)
     # Charts that are on no first page.
-    for name in ("history", "control", "agreement"):
-        monkeypatch.setattr(figures, name, lambda *_: None)
+    for module, name in ((release_lines, "history"), (figures, "control"), (figures, "agreement")):
+        monkeypatch.setattr(module, name, lambda *_, **_more: None)
     site = make.publish(tmp_path)
     first = [site / "index.html", *(site / "static").glob("*")]
     assert sum(len(gzip.compress(p.read_bytes())) for p in first) < 1_500_000

@@ -3,12 +3,17 @@ line's end."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from itertools import pairwise
+from statistics import median
 
 import pytest
 
+from harness.judging.changes import chains
 from harness.judging.years import interval, years
-from harness.site import chain_figures
+from harness.site import release_lines
+from harness.stacks.locks import last_patches, load_stacks
 from tests.made_records import side_by_side
 from tests.test_changes import content
 
@@ -32,6 +37,27 @@ def test_each_backend_is_held_against_its_oldest_release():
     assert c.sentence.endswith("as long in PyMC 6.4.0 as in 6.2.0")
 
 
+def test_a_history_of_one_block_is_as_certain_at_its_end_as_at_its_beginning():
+    tags = [stack.tag for stack in last_patches(load_stacks())]
+    measured_all = side_by_side({tag: {} for tag in tags}, noise=0.1)
+    (run,) = chains(content(*measured_all), ("ppca", 500, "pymc-c"), "total")
+    assert [link.tag for link in run] == tags
+    errors = [link.error for link in run[1:]]
+    assert median(errors[-5:]) < 1.5 * median(errors[:5])
+    assert all(abs(math.log(link.index)) < 4 * link.error for link in run[1:])
+
+
+def test_blocks_of_different_days_join_and_their_errors_add_up():
+    # The second day's machine is twice as slow, which is no step.
+    one = side_by_side({tag: {} for tag in TAGS[:2]}, noise=0.1, block="a")
+    slow = {"clocks": {"setup": 6.0, "tuning": 1.0, "drawing": 3.0, "finish": 1.0}}
+    other = side_by_side(dict.fromkeys(TAGS[1:], slow), noise=0.1, block="b")
+    both = replace(one[1], records=(*one[1].records, *other[0].records))
+    first, second, third = chains(content(one[0], both, other[1]), ("ppca", 500, "pymc-c"), "total")[0]
+    assert third.index == pytest.approx(1, rel=0.2)
+    assert third.error > second.error > first.error == 0
+
+
 def test_two_releases_are_no_history():
     assert years(content(*measured("pymc-c", 2.5, 2.5, tags=TAGS[1:]))) == []
 
@@ -44,14 +70,14 @@ def test_the_model_of_which_most_is_known_is_told():
 
 def test_every_line_is_named_where_it_ends_and_every_point_says_its_number():
     known = content(*measured("pymc-c", 7.5, 7.5, 2.5), *measured("blackjax", 7.5, 7.5, 2.5))
-    svg = chain_figures.years(known, years(known), "years")
+    svg = release_lines.years(known, years(known), "years")
     for backend in ("pymc-c", "blackjax"):
         assert f">{backend}</text>" in svg
         assert f"{backend}, PyMC 6.4.0: 0.5" in svg
 
 
 def test_names_at_the_ends_do_not_stand_on_each_other():
-    placed = chain_figures._apart({"a": 10.0, "b": 11.0, "c": 90.0, "d": 10.5})
+    placed = release_lines._apart({"a": 10.0, "b": 11.0, "c": 90.0, "d": 10.5})
     heights = sorted(placed.values())
     assert all(b - a >= 15 for a, b in pairwise(heights))
     assert placed["a"] == 10.0

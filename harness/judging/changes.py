@@ -136,7 +136,7 @@ def steps_of(content: MachineResults) -> list[Step]:
 
 @dataclass(frozen=True)
 class Link:
-    """A release in a chain: `index` is the product of all ratios until it, 1 in the first, and `error` that of its
+    """A release in a chain: `index` is what it takes over what the first takes, 1 there, and `error` that of its
     logarithm, of which `REACH` make the 95 % interval."""
 
     tag: str
@@ -145,20 +145,31 @@ class Link:
 
 
 def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
-    """A quantity's history by the ratios of neighbours, which survives a change of machine: unbroken runs of releases,
-    each measured in the same rounds as the one before that has an answer, oldest first."""
+    """A quantity's history by ratios of releases measured in the same rounds, which survives a change of machine:
+    unbroken runs of releases, each measured beside the one before that has an answer, oldest first.
+
+    A release is held against the oldest one with which it has as many rounds as with the one before: where a whole
+    history was measured side by side that is the first, and errors add up over blocks, not over releases.
+    """
     runs: list[list[Link]] = []
     answered = [tag for tag in content.tags if key in content.cells[tag] and content.cells[tag][key].outcome == "ok"]
     for old, new in pairwise(answered):
-        comparisons = _beside(content, old, new).comparisons
-        found = next((c for c in comparisons if c.judged and c.key == key and c.quantity.name == quantity), None)
+        found = _ratio(content, old, new, key, quantity)
         if found is None:
             continue
         if not runs or runs[-1][-1].tag != old:
             runs.append([Link(old, 1.0, 0.0)])
-        last, e = runs[-1][-1], found.judged.estimate
+        run = runs[-1]
+        older = ((link, _ratio(content, link.tag, new, key, quantity)) for link in run[:-1])
+        base, ratio = next(((link, r) for link, r in older if r and r.rounds >= found.rounds), (run[-1], found))
         # As wide as what few rounds say is uncertain, and as sittings that disagree.
-        low, high = (end(*e.interval(), *found.sittings) for end in (min, max))
+        estimate = ratio.judged.estimate
+        low, high = (end(*estimate.interval(), *ratio.sittings) for end in (min, max))
         error = math.log(high / low) / (2 * REACH)
-        runs[-1].append(Link(new, last.index * e.ratio, math.hypot(last.error, error)))
+        run.append(Link(new, base.index * estimate.ratio, math.hypot(base.error, error)))
     return runs
+
+
+def _ratio(content: MachineResults, old: str, new: str, key: Key, quantity: str) -> Comparison | None:
+    comparisons = _beside(content, old, new).comparisons
+    return next((c for c in comparisons if c.judged and c.key == key and c.quantity.name == quantity), None)

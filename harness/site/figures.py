@@ -13,7 +13,6 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import altair as alt
 import vl_convert
@@ -21,7 +20,6 @@ from markupsafe import Markup, escape
 
 from harness.judging.agreement import Pooled
 from harness.judging.answers import Answer, seconds
-from harness.results.metrics import Metric
 from harness.results.store import MachineResults
 
 
@@ -109,7 +107,7 @@ def colours(backends: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(backends), range=[look(b).light for b in backends])
 
 
-def _shapes(backends: Sequence[str]) -> alt.Scale:
+def shapes(backends: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(backends), range=[look(b).shape for b in backends])
 
 
@@ -166,7 +164,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
         )
         lines = base.mark_line(strokeWidth=1.5, aria=False)
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
-            shape=alt.Shape("backend:N", scale=_shapes(order), title=None), description=SAYS, href=HREF
+            shape=alt.Shape("backend:N", scale=shapes(order), title=None), description=SAYS, href=HREF
         )
         panels.append(
             (lines + points).properties(
@@ -184,6 +182,10 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
     return svg(chart, datasets, name, says)
 
 
+# What the name of a release takes of an axis, in pixels.
+_RELEASE = 17
+
+
 def log_axis(low: float, high: float) -> alt.Axis:
     """Ticks at 1, 2 and 5 times powers of ten, more where there would be few, and fewer where they would crowd."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -194,81 +196,12 @@ def log_axis(low: float, high: float) -> alt.Axis:
     return alt.Axis(values=values, format="~g")
 
 
-def release_axis(tags: Sequence[str]) -> alt.X:
+def release_axis(tags: Sequence[str], width: float) -> alt.X:
     """Releases in order, of which as many are named as there is room for."""
     names = [tag[1:] for tag in tags]
-    every = max(1, math.ceil(len(names) / 5))
+    every = max(1, math.ceil(len(names) * _RELEASE / width))
     axis = alt.Axis(values=names[::-every][::-1], labelAngle=-45, labelFontSize=11)
     return alt.X("tag:O", sort=names, scale=alt.Scale(domain=names), title=None, axis=axis)
-
-
-def history(content: MachineResults, model: str, n: int, metric: Metric, name: str, root: str) -> Markup | None:
-    """A panel for each backend, one metric over all measured releases, with shared axes: the median of its trials,
-    which have a seed each, and a line from the least to the most. A release without a number is a gap, and a cross
-    where it failed. None where there is no number at all."""
-    tags = content.tags
-    rows, gaps = [], []
-    for tag in tags:
-        for key in content.order(content.cells[tag]):
-            if key[:2] != (model, n):
-                continue
-            m = content.cells[tag][key]
-            values = metric.samples(m)
-            link = ELSEWHERE + root + content.path(m)
-            if values:
-                value, low, high = median(values), min(values), max(values)
-                says = f"{m.backend}, PyMC {tag[1:]}: {metric.title.lower()} {value:,.3g} {metric.unit}"
-                if len(values) > 1:
-                    says += f", from {low:,.3g} to {high:,.3g} over {len(values)} trials"
-                rows.append({"backend": m.backend, "tag": tag[1:], "value": value, "low": low, "high": high,
-                             "says": says, "href": link, "run": _run(tags, content, key, metric, tag)})  # fmt: skip
-            elif m.outcome in ("failed", "invalid"):
-                says = f"{m.backend}, PyMC {tag[1:]}: {m.outcome}: {m.reason}"
-                gaps.append({"backend": m.backend, "tag": tag[1:], "says": says, "href": link})
-    values = [r[end] for r in rows if r["value"] > 0 for end in ("low", "high") if r[end] > 0]
-    if not values:
-        return None
-    # A factor of four at least, lest noise look like history.
-    middle = math.sqrt(min(values) * max(values))
-    least, most = min(middle / 2, min(values) / 1.25), max(middle * 2, max(values) * 1.25)
-    present = {r["backend"] for r in (*rows, *gaps)}
-    order = [b for b in content.backends if b in present] + sorted(present - set(content.backends))
-    y = alt.Y(
-        "value:Q",
-        title=None,
-        scale=alt.Scale(type="log", nice=False, domain=[least, most]),
-        axis=log_axis(least, most),
-    )
-    base = alt.Chart().encode(x=release_axis(tags))
-    numbers = base.transform_filter("isValid(datum.value)").encode(
-        y=y, color=alt.Color("backend:N", scale=colours(order), legend=None)
-    )
-    lines = numbers.mark_line(strokeWidth=1.5, aria=False).encode(detail=alt.Detail("run:N"))
-    spread = numbers.mark_rule(strokeWidth=1.5, aria=False, clip=True).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
-    points = numbers.mark_point(filled=True, size=40, opacity=1).encode(
-        shape=alt.Shape("backend:N", scale=_shapes(order), legend=None), description=SAYS, href=HREF
-    )
-    failed = (
-        base.transform_filter("!isValid(datum.value)")
-        .mark_point(shape="M-1,-1L1,1M1,-1L-1,1", size=40, stroke=INK, strokeWidth=1.5)
-        .encode(y=alt.value(6), description=SAYS, href=HREF)
-    )
-    panel = alt.layer(lines, spread, points, failed, data=alt.NamedData("releases")).properties(width=140, height=84)
-    header = alt.Header(labelAnchor="start", labelPadding=3)
-    chart = panel.facet(facet=alt.Facet("backend:N", sort=order, title=None, header=header), columns=2, spacing=14)
-    says = f"{metric.title} of {model}, {n} observations, by release, a panel for each backend"
-    return svg(chart, {"releases": [*rows, *gaps]}, name, says)
-
-
-def _run(tags: Sequence[str], content: MachineResults, key, metric: Metric, tag: str) -> str:
-    """The first release of the unbroken run of numbers that `tag` is in: lines do not cross a gap."""
-    start = tag
-    for earlier in reversed(tags[: tags.index(tag)]):
-        m = content.cells[earlier].get(key)
-        if m is None or not metric.samples(m):
-            break
-        start = earlier
-    return start
 
 
 def data(points: Sequence[tuple[float, float]], axis: tuple[float, float], name: str) -> Markup:
@@ -322,7 +255,7 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
         points = base.mark_point(filled=True, size=60, opacity=1).encode(
             x=alt.X("bias:Q"),
             color=alt.Color("backend:N", scale=colours(order), legend=None),
-            shape=alt.Shape("backend:N", scale=_shapes(order), legend=None),
+            shape=alt.Shape("backend:N", scale=shapes(order), legend=None),
             description=SAYS,
         )
         title = alt.TitleParams(model, fontSize=12, color=INK, fontWeight="normal", anchor="start")

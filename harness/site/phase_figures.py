@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.judging import phases
 from harness.judging.answers import Answer, Time, seconds
 from harness.results.store import MachineResults
-from harness.site.figures import ELSEWHERE, HREF, INK, MUTED, SAYS, backend_axis, svg
+from harness.site.figures import ELSEWHERE, HREF, INK, MUTED, SAYS, backend_axis, release_axis, svg
 
 COLOURS: Mapping[str, str] = {
     "import": "#8c96a3",
@@ -36,6 +36,8 @@ COLOURS: Mapping[str, str] = {
 }
 _SMALLEST = 0.002
 """Of the longest bar: what is thinner cannot be seen."""
+# Of a panel, in pixels.
+_WIDTH = 250
 
 
 def _legend(shown: Sequence[str], columns: int) -> alt.Color:
@@ -138,27 +140,21 @@ def history(content: MachineResults, model: str, n: int, name: str, root: str) -
     ]  # fmt: skip
     if not rows:
         return None
-    names = [tag[1:] for tag in content.tags]
-    every = max(1, math.ceil(len(names) / 5))
     present = {r["backend"] for r in rows}
     order = [b for b in content.backends if b in present] + sorted(present - set(content.backends))
-    x = alt.X(
-        "tag:O", sort=names, scale=alt.Scale(domain=names), title=None,
-        axis=alt.Axis(values=names[::-every][::-1], labelAngle=-45, labelFontSize=11),
-    )  # fmt: skip
     panel = (
         alt.Chart()
         .mark_bar(stroke=MUTED, strokeWidth=0)
         .encode(
-            x=x,
+            x=release_axis(content.tags, _WIDTH),
             y=alt.Y("from:Q", title=None, axis=alt.Axis(tickCount=4)),
             y2=alt.Y2("to:Q"),
-            color=_legend(_shown(rows), columns=2),
+            color=_legend(_shown(rows), columns=4),
             description=SAYS,
             href=HREF,
         )
     )
-    layered = alt.layer(panel, data=alt.NamedData("pieces")).properties(width=140, height=84)
+    layered = alt.layer(panel, data=alt.NamedData("pieces")).properties(width=_WIDTH, height=90)
     header = alt.Header(labelAnchor="start", labelPadding=3)
     chart = layered.facet(facet=alt.Facet("backend:N", sort=order, title=None, header=header), columns=2, spacing=14)
     says = f"Phases of setup with warm caches and of finish, {model}, {n} observations, by release and backend"

@@ -12,7 +12,7 @@ from harness.errors import BenchError
 from harness.judging import answers, years
 from harness.output import printable
 from harness.results.store import MachineResults
-from harness.site import chain_figures, figures, phase_figures
+from harness.site import figures, phase_figures, release_lines
 
 FOLDER = Path("docs/pictures")
 BEGIN, END = "<!-- What `bench pictures` writes begins here. -->", "<!-- It ends here. -->"
@@ -32,7 +32,7 @@ def drawn(content: MachineResults) -> dict[str, tuple[str, str]]:
         found["which"] = str(picture), said
     if history := years.years(content):
         said = f"{'; '.join(y.sentence for y in history)}."
-        found["years"] = str(chain_figures.years(content, history, "years")), said
+        found["years"] = str(release_lines.years(content, history, "years")), said
     return found
 
 

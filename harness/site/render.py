@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.judging import agreement, answers, calibration, guidance, verdicts, years
+from harness.judging.changes import chains
 from harness.judging.comparison import QUANTITIES
 from harness.judging.noise import noise_of
 from harness.judging.paired import LOOKS
@@ -25,7 +26,7 @@ from harness.results.compatibility import LINKERS
 from harness.results.metrics import HISTORY, METRICS, Metric
 from harness.results.records import Measurement
 from harness.results.store import MachineResults
-from harness.site import chain_figures, data, figures, phase_figures
+from harness.site import data, figures, phase_figures, release_lines
 from harness.suite import inside, model_data
 
 STATIC = Path(__file__).with_name("static")
@@ -125,7 +126,7 @@ class Site:
             models=shown,
             claims=guidance.judge(self.content),
             years=(found := years.years(self.content)),
-            years_chart=chain_figures.years(self.content, found, "years") if found else None,
+            years_chart=release_lines.years(self.content, found, "years") if found else None,
             newest=self.changes[:3],
             picks=list(self.picks),
         )
@@ -161,10 +162,13 @@ class Site:
             )
             metrics = []
             for metric in HISTORY:
-                picture = figures.history(self.content, model, n, metric, f"{metric.name}-{n}", "../" * self._depth(1))
+                chart = release_lines.history(
+                    self.content, model, n, metric, f"{metric.name}-{n}", "../" * self._depth(1),
+                    failures=metric is HISTORY[0],
+                )  # fmt: skip
                 table = self._table(metric, keys)
-                chain = chain_figures.history(self.content, model, n, metric, f"chain-{metric.name}-{n}")
-                metrics.append((metric, picture, _finding(metric, table), table, chain))
+                linked = any(chains(self.content, key, metric.name) for key in keys)
+                metrics.append((metric, chart, _finding(metric, table), table, linked))
             where = phase_figures.history(self.content, model, n, f"phases-{n}", "../" * self._depth(1))
             sections.append((n, where, metrics, keys))
         self._page(
