@@ -144,6 +144,7 @@ class Link:
     error: float
 
 
+@cache
 def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
     """A quantity's history by ratios of releases measured in the same rounds, which survives a change of machine:
     unbroken runs of releases, each measured beside the one before that has an answer, oldest first.

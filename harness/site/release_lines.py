@@ -63,7 +63,8 @@ def _linked(content: MachineResults, key: Key, metric: Metric) -> list[dict]:
         level = median(metric.samples(content.cells[last.tag][key])) / last.index
         for link in run:
             low, high = interval(link)
-            more = f", {link.index:.3g} times PyMC {first}, {low:.3g} to {high:.3g}" if link.error else ""
+            more = "" if link is last else f" by its ratio to PyMC {last.tag[1:]}"
+            more += f", {link.index:.3g} times PyMC {first}, {low:.3g} to {high:.3g}" if link.error else ""
             rows.append({"tag": link.tag, "value": level * link.index, "low": level * low, "high": level * high,
                          "run": f"{key[2]} {first}", "more": more})  # fmt: skip
             alone.pop(link.tag, None)
