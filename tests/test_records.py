@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import BenchError
 from harness.measuring import unfinished
-from harness.results.records import Measurement, file_name, read_measurements, read_records
+from harness.results.records import Measurement, as_text, file_name, read_measurements, read_records, write_records
 from tests.made_records import document, measured
 
 
@@ -203,6 +203,50 @@ def test_text_that_cannot_be_written_is_taken_out_wherever_it_stands(tmp_path):
     path = write(tmp_path, "v6.4.0", "x", [record(started="\ud800", draws_sha256="\ud800", provenance=provenance)])
     (found,) = read_records(path)
     found.model_dump_json().encode()
+
+
+def came_from(*machines: str | None) -> list[dict]:
+    """A cold trial and warm ones, each of which was run on such a machine."""
+    trials = [record("warm" if i else "cold") for i in range(len(machines))]
+    for i, (trial, machine) in enumerate(zip(trials, machines, strict=True)):
+        trial["settings"] = trial["settings"] | {"seed": i}
+        if machine:
+            trial["provenance"] = {"machine": machine, "packages": {"numpy": "2.0.0"}}
+    return trials
+
+
+@pytest.mark.parametrize("machines", [("a", "a", "a"), ("a", "b", "a"), ("a", None, "a"), (None, "a", "a"), (None,)])
+def test_where_trials_of_a_file_come_from_is_kept_once_and_read_for_each(tmp_path, machines):
+    path = tmp_path / "x.json"
+    write_records(path, came_from(*machines))
+    assert path.read_text().count("numpy") == len(set(machines) - {None})
+    found = [r.provenance and (r.provenance.machine, r.provenance.packages) for r in read_records(path)]
+    assert found == [machine and (machine, {"numpy": "2.0.0"}) for machine in machines]
+
+
+def test_what_is_written_again_as_it_was_read_is_the_same():
+    text = as_text(came_from("a", "b", "a", "b"))
+    assert as_text(json.loads(text)) == text
+
+
+@pytest.mark.parametrize("wrong", ["00", 5, None, ["a"], "x" * 10_000])
+def test_a_provenance_that_is_nowhere_in_the_file_is_damage(tmp_path, wrong):
+    trials = json.loads(as_text(came_from("a", "a")))
+    trials[1]["provenance_sha256"] = wrong
+    path = write(tmp_path, "v6.4.0", "x", trials)
+    if wrong is None:
+        assert read_records(path)[1].provenance is None
+        return
+    with pytest.raises(BenchError, match="is not a list of records") as error:
+        read_records(path)
+    assert len(str(error.value)) < 500
+
+
+def test_a_provenance_and_a_digest_of_another_is_damage(tmp_path):
+    trials = json.loads(as_text(came_from("a", "a")))
+    trials[1]["provenance"] = {"machine": "b"}
+    with pytest.raises(BenchError, match="no trial before has the provenance"):
+        read_records(write(tmp_path, "v6.4.0", "x", trials))
 
 
 def measurement(*records) -> Measurement:

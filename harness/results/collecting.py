@@ -289,7 +289,7 @@ class _Taking:
             folder = self.results / "asv" / task.machine
             if cell not in asv_numbers(folder, recorded_hashes()[tag]):
                 return False
-        return documents[: len(kept)] != json.loads(target.read_text()) or len(documents) <= len(kept)
+        return as_text(documents[: len(kept)]) != as_text(json.loads(target.read_text())) or len(documents) <= len(kept)
 
     def _take_numbers(self, name: str, tag: str, document: Mapping, benchmarks: Mapping) -> None:
         """Take asv's values of records that have just been taken, and those of kept ones of which it has none."""
