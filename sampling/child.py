@@ -221,17 +221,21 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
     version = pymc_version()
     keywords = backend.call(settings, version)
     configuration = pytensor_configuration(backend, version)
-    clock = _Clock()
-    model = module.build(settings.n)
-    built = clock.stop()
-    with model, _configured(configuration):
+    # Also while the model is built: PyTensor keeps the mode in which a loop was made, whatever is configured later.
+    with _configured(configuration):
         clock = _Clock()
-        idata = pm.sample(**keywords)
-        called = clock.stop()
+        model = module.build(settings.n)
+        built = clock.stop()
+        with model:
+            clock = _Clock()
+            idata = pm.sample(**keywords)
+            called = clock.stop()
     measured.touch()
 
     if window.interval is None:
         raise RuntimeError("no drawing function of this release is known to sampling/window.py")
+    if backend.linker and window.linker not in (None, backend.linker):
+        raise RuntimeError(f"it was asked for {backend.linker}, and its log density was compiled by {window.linker}")
     draws = _named_draws(idata)
     first = next(iter(draws.values()))
     from sampling.provenance import provenance

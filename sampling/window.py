@@ -98,6 +98,7 @@ def _watch_pymc(module: ModuleType, window: Window, cpu_seconds: Callable[[], fl
         step = kwargs["step"]
         window.step_methods = [type(s).__name__ for s in getattr(step, "methods", [step])]
         window.tune = kwargs["tune"]
+        window.linker = next(filter(None, map(_linker, getattr(step, "methods", [step]))), None)
         per_chain = []
         for trace in kwargs["traces"]:
             names = {name for sampler in trace.sampler_vars or [] for name in sampler}
@@ -110,6 +111,15 @@ def _watch_pymc(module: ModuleType, window: Window, cpu_seconds: Callable[[], fl
 
     for name in ("_mp_sample", "_sample_many"):
         setattr(module, name, _timed(getattr(module, name), window, cpu_seconds, "pymc", after))
+
+
+def _linker(step) -> str | None:
+    """The linker that compiled a step method's log-density and gradient, None of a method that has no gradient."""
+    function = getattr(getattr(step, "_logp_dlogp_func", None), "_pytensor_function", None)
+    if function is None:
+        return None
+    name = type(function.maker.linker).__name__
+    return {"NumbaLinker": "numba", "JAXLinker": "jax"}.get(name, "c")
 
 
 def _watch_nutpie(module: ModuleType, window: Window, cpu_seconds: Callable[[], float]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.stacks.environments import process_environment, python, stack_environment
 from harness.stacks.locks import get_stack
-from tests.trials import BENCH, COLD, ROOT, WARM, parts_sum_to_the_whole, same_work, trial
+from tests.trials import BENCH, COLD, ROOT, SHORT, WARM, parts_sum_to_the_whole, same_work, trial
 
 pytestmark = pytest.mark.sampling
 
@@ -27,6 +27,13 @@ def test_the_same_seed_gives_the_same_draws_and_the_same_counts(short_trial, bac
     cold, warm = short_trial(backend, COLD), short_trial(backend, WARM)
     assert (cold["kind"], warm["kind"]) == ("cold", "warm")
     same_work(cold, warm)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("linker", ["c", "numba"])
+def test_a_loop_is_compiled_by_what_was_asked_for_also_where_only_a_configuration_can_ask(tmp_path, linker):
+    record = trial("arma", "--backend", f"pymc-{linker}", "--home", str(tmp_path), *SHORT, release="v5.18.2")
+    assert (record["outcome"], record["resolved"]["linker"]) == ("ok", linker), record["reason"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -46,6 +46,32 @@ def test_pymc_5_10_draws_between_the_log_density_and_the_transformed_draws(sampl
     assert seen.cpu_seconds >= 0
 
 
+def compiled_by(linker: str) -> SimpleNamespace:
+    """A step method with a gradient, as PyMC's NUTS is one."""
+    maker = SimpleNamespace(linker=type(linker, (), {})())
+    return SimpleNamespace(_logp_dlogp_func=SimpleNamespace(_pytensor_function=SimpleNamespace(maker=maker)))
+
+
+@pytest.mark.parametrize(
+    ("linker", "name"),
+    [("NumbaLinker", "numba"), ("JAXLinker", "jax"), ("VMLinker", "c"), ("CLinker", "c"), ("OpWiseCLinker", "c")],
+)
+@pytest.mark.parametrize("compound", [True, False])
+def test_what_compiled_the_log_density_of_pymcs_own_sampler_is_seen(linker, name, compound):
+    step = compiled_by(linker)
+    module = SimpleNamespace(_mp_sample=lambda **_: None, _sample_many=lambda **_: None)
+    window._watch_pymc(module, seen := window.Window(), time.process_time)
+    module._mp_sample(step=SimpleNamespace(methods=[SimpleNamespace(), step]) if compound else step, tune=1, traces=[])
+    assert (seen.sampler, seen.linker) == ("pymc", name)
+
+
+def test_a_sampler_without_a_gradient_has_no_linker():
+    module = SimpleNamespace(_mp_sample=lambda **_: None, _sample_many=lambda **_: None)
+    window._watch_pymc(module, seen := window.Window(), time.process_time)
+    module._sample_many(step=SimpleNamespace(), tune=1, traces=[])
+    assert seen.linker is None
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_nutpies_tuning_is_counted_where_its_draws_are_kept(kept):
     tuning = {"warmup_sample_stats": {"n_steps": np.array([[3, 4], [5, 6]])}} if kept else {}

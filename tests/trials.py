@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from sampling.backends import BACKENDS
+
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = Path(sys.executable).with_name("bench")
 COLD, WARM = range(2)
 # What a backend compiles and samples soonest.
 _MODEL, _MODELS = "coal_mining_marginal", {"nutpie-numba": "eight_schools", "default": "eight_schools"}
 # As few draws as are still judged, and so come with their log density.
-_SHORT = ("--tune", "50", "--draws", "100", "--chains", "2", "--cores", "2")
+SHORT = ("--tune", "50", "--draws", "100", "--chains", "2", "--cores", "2")
 
 
 def trial(*arguments: str, release: str = "v6.4.0") -> dict:
@@ -29,12 +31,15 @@ def trial(*arguments: str, release: str = "v6.4.0") -> dict:
 
 def short_trial(backend: str, home: Path) -> dict:
     """A trial of the backend that takes about ten seconds, most of them to compile."""
-    return trial(_MODELS.get(backend, _MODEL), "--backend", backend, "--home", str(home), *_SHORT)
+    return trial(_MODELS.get(backend, _MODEL), "--backend", backend, "--home", str(home), *SHORT)
 
 
 def same_work(one: dict, other: dict) -> None:
     """Two records of one seed: the same draws to the last digit, by the same graph, with the same counts; and with the
-    log density that is the model's own."""
+    log density that is the model's own, compiled by what the backend is called for."""
+    linker = BACKENDS[one["settings"]["backend"]].linker
+    assert one["resolved"]["linker"] == other["resolved"]["linker"]
+    assert linker in (None, one["resolved"]["linker"])
     assert other["log_density_error"] < 1e-6
     assert one["draws_sha256"] == other["draws_sha256"]
     assert one["graph"] == other["graph"]
