@@ -229,14 +229,11 @@ def test_what_is_written_again_as_it_was_read_is_the_same():
     assert as_text(json.loads(text)) == text
 
 
-@pytest.mark.parametrize("wrong", ["00", 5, None, ["a"], "x" * 10_000])
+@pytest.mark.parametrize("wrong", ["00", 5, ["a"], "x" * 10_000])
 def test_a_provenance_that_is_nowhere_in_the_file_is_damage(tmp_path, wrong):
     trials = json.loads(as_text(came_from("a", "a")))
     trials[1]["provenance_sha256"] = wrong
     path = write(tmp_path, "v6.4.0", "x", trials)
-    if wrong is None:
-        assert read_records(path)[1].provenance is None
-        return
     with pytest.raises(BenchError, match="is not a list of records") as error:
         read_records(path)
     assert len(str(error.value)) < 500

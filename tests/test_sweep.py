@@ -407,6 +407,19 @@ def test_the_page_shows_outcomes_reasons_once_and_what_the_release_picks():
     )
 
 
+@pytest.mark.parametrize("linker", [None, "c"])
+def test_the_page_says_c_whether_or_not_a_record_tells_what_compiled(linker):
+    resolved = {
+        "sampler": "pymc",
+        "linker": linker,
+        "default_linker": "VMLinker",
+        "fast_run_linker": "VMLinker",
+    }
+    keep("v5.9.0", outcome(Cell("ppca", 500, "default"), **OK, resolved=resolved))
+    page = compatibility.page(compatibility.table(paths.RESULTS / "sweep"), ["default"], Blames())
+    assert "| v5.9.0 | pymc | C | C |" in page
+
+
 def test_a_reason_within_a_reason_is_one_note_for_all_versions():
     lost = "a process died; it had warned (ConnectionResetError: reset (pymc {}, jax 0.8))"
     keep("v5.26.0", outcome(CELL, outcome="failed", reason=lost.format("5.26.0")))

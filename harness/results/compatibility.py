@@ -25,7 +25,11 @@ TABLE = ROOT / "results" / "compatibility.json"
 DOCUMENT = ROOT / "docs" / "compatibility.md"
 
 # What PyTensor calls them, and what they are.
-LINKERS = {"VMLinker": "C", "CLinker": "C", "NumbaLinker": "Numba", "numba": "Numba", "JAXLinker": "JAX", "jax": "JAX"}
+LINKERS = {
+    "VMLinker": "C", "CLinker": "C", "c": "C",
+    "NumbaLinker": "Numba", "numba": "Numba",
+    "JAXLinker": "JAX", "jax": "JAX",
+}  # fmt: skip
 
 _HEAD = """# Compatibility
 

@@ -286,7 +286,7 @@ def write_records(path: Path, documents: Sequence[Mapping]) -> None:
 def as_text(documents: Sequence[Mapping]) -> str:
     """A line for each trial. A provenance that an earlier one has too is left out, and named by its digest.
 
-    A history has ten thousand trials: indented they take a quarter more, and with all packages in each two fifths.
+    A history has ten thousand trials: indented they take a quarter more, and with all packages in each a third more.
     """
     lines, told = [], set()
     for document in documents:
