@@ -83,8 +83,8 @@ def _distances(x: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     """
     chains, draws = x.shape[:2]
     centred = x - mean
-    of_all = _per_effective_draw(centred), _per_effective_draw(centred, by_chain=True)
-    effective = [chains * draws / of_all[0], *(draws / of_all[1] for _ in range(chains))]
+    of_all, of_each = _per_effective_draw(centred), _per_effective_draw(centred, by_chain=True)
+    effective = [chains * draws / of_all, *(draws / (of_each * slow) for slow in _slowness(centred))]
     estimates = np.concatenate([centred.mean(axis=(0, 1))[None], centred.mean(axis=1)])
     if x.dtype == bool:
         found = np.clip(estimates + mean, 0.0, 1.0)
@@ -102,14 +102,27 @@ def _per_effective_draw(x: np.ndarray, by_chain: bool = False) -> np.ndarray:
     return np.maximum(1.0, np.divide(error * draws, variance, out=np.ones_like(error), where=variance > 0))
 
 
+def _slowness(x: np.ndarray) -> np.ndarray:
+    """How many times the draws that chains need on average each chain needs for as good a mean, at least 1: of all its
+    elements, the median. A chain whose step size came out small is less effective than the others, and not wrong."""
+    of_each = _means_of_batches(x).var(axis=1, ddof=1)
+    mean = of_each.mean(axis=0)
+    return np.maximum(1.0, np.median(of_each[:, mean > 0] / mean[mean > 0], axis=1)) if mean.any() else np.ones(len(x))
+
+
 def _variance_of_mean(x: np.ndarray, by_chain: bool = False) -> np.ndarray:
-    chains, draws, elements = x.shape
-    batches = _batches(draws)
-    size = draws // batches
-    means = x[:, : batches * size].reshape(chains, batches, size, elements).mean(axis=2)
+    means = _means_of_batches(x)
+    chains, batches, elements = means.shape
     if by_chain:
         return means.var(axis=1, ddof=1).mean(axis=0) / batches
     return means.reshape(chains * batches, elements).var(axis=0, ddof=1) / (chains * batches)
+
+
+def _means_of_batches(x: np.ndarray) -> np.ndarray:
+    chains, draws, elements = x.shape
+    batches = _batches(draws)
+    size = draws // batches
+    return x[:, : batches * size].reshape(chains, batches, size, elements).mean(axis=2)
 
 
 def _spread(squares: np.ndarray, sd: np.ndarray) -> np.ndarray:

@@ -190,21 +190,49 @@ def test_a_label_that_is_certain_may_stay_and_no_other_may():
 def test_elements_of_a_correct_sampler_pass(elements):
     for seed in range(20):
         x = correlated(np.random.default_rng(seed), 0.5, (4, 250, elements))
-        assert latent.why_latent(lambda part, x=x: x[..., part], np.zeros(elements), np.ones(elements)) is None
+        assert why_standard(x) is None
+
+
+def with_a_slow_chain(seed: int) -> np.ndarray:
+    """Standard normal draws (4, 1000, 170) of a chain that needs six times the draws of the three others."""
+    return np.concatenate(
+        [correlated(np.random.default_rng([seed, chain]), 0.6 if chain else 0.92, (1, 1000, 170)) for chain in range(4)]
+    )
+
+
+def why_standard(x: np.ndarray) -> str | None:
+    return latent.why_latent(lambda part: x[..., part], np.zeros(x.shape[2]), np.ones(x.shape[2]))
+
+
+def test_a_chain_that_is_less_effective_than_the_others_passes():
+    # As NUTS has it, whose chains each find a step size of their own.
+    assert [reason for seed in range(40) if (reason := why_standard(with_a_slow_chain(seed)))] == []
+
+
+def test_a_chain_that_is_less_effective_than_the_others_is_not_excused_for_being_elsewhere():
+    for seed in range(10):
+        x = with_a_slow_chain(seed)
+        x[0] += 0.4
+        assert why_standard(x).startswith("the mean in chain 0 of")
+
+
+def test_an_element_that_is_stuck_for_half_of_a_chain_shows():
+    for seed in range(10):
+        x = correlated(np.random.default_rng(seed), 0.0, (4, 1000, 170))
+        x[0, 500:, 3] = x[0, 500, 3] = 2.0
+        assert "latent element 3" in why_standard(x)
 
 
 def test_a_common_shift_shows_before_a_single_element_does():
     x = correlated(np.random.default_rng(1), 0.0, (4, 1000, 500)) + 0.04
-    reason = latent.why_latent(lambda part: x[..., part], np.zeros(500), np.ones(500))
-    assert "of the 500 latent elements is off" in reason
+    assert "of the 500 latent elements is off" in why_standard(x)
 
 
 def test_the_reason_names_the_element_wherever_the_chunks_end(monkeypatch):
     monkeypatch.setattr(latent, "CHUNK", 70 * 4 * 250)
     x = correlated(np.random.default_rng(1), 0.3, (4, 250, 500))
     x[..., 432] += 1
-    reason = latent.why_latent(lambda part: x[..., part], np.zeros(500), np.ones(500))
-    assert "latent element 432" in reason
+    assert "latent element 432" in why_standard(x)
 
 
 def test_latent_draws_of_another_shape_are_refused():
