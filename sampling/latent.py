@@ -107,7 +107,10 @@ def _slowness(x: np.ndarray) -> np.ndarray:
     elements, the median. A chain whose step size came out small is less effective than the others, and not wrong."""
     of_each = _means_of_batches(x).var(axis=1, ddof=1)
     mean = of_each.mean(axis=0)
-    return np.maximum(1.0, np.median(of_each[:, mean > 0] / mean[mean > 0], axis=1)) if mean.any() else np.ones(len(x))
+    moving = mean > 0
+    if not moving.any():
+        return np.ones(len(x))
+    return np.maximum(1.0, np.median(of_each[:, moving] / mean[moving], axis=1))
 
 
 def _variance_of_mean(x: np.ndarray, by_chain: bool = False) -> np.ndarray:

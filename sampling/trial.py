@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -151,12 +152,13 @@ def _why_no_result(child: subprocess.Popen, ended: str | None, output: str) -> s
     return f"the process ended with exit status {child.returncode} and left no result"
 
 
-def _without_paths(text: str, home: Path) -> str:
-    """The text without the paths of this machine: records are public, and say the same wherever they were made."""
+def _without_places(text: str, home: Path) -> str:
+    """The text without this machine's paths and this process's addresses: records are public, and say the same wherever
+    and whenever they were made."""
     places = {"<home>": str(home), "<environment>": sys.prefix, "<python>": sys.base_prefix, "<suite>": str(_ROOT)}
     for name, place in sorted(places.items(), key=lambda item: -len(item[1])):
         text = text.replace(place, name)
-    return text
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _result(path: Path) -> dict | None:
@@ -227,7 +229,7 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
         shutil.rmtree(scratch, ignore_errors=True)
     for name in ("reason", "traceback", "output_tail"):
         if result.get(name):
-            result[name] = _without_paths(result[name], home)
+            result[name] = _without_places(result[name], home)
     change = control.drift(before, after)
     return {
         **head,

@@ -186,6 +186,10 @@ def test_a_label_that_is_certain_may_stay_and_no_other_may():
 # Many elements
 
 
+def why_standard(x: np.ndarray) -> str | None:
+    return latent.why_latent(lambda part: x[..., part], np.zeros(x.shape[2]), np.ones(x.shape[2]))
+
+
 @pytest.mark.parametrize("elements", [1, 10, 500])
 def test_elements_of_a_correct_sampler_pass(elements):
     for seed in range(20):
@@ -198,10 +202,6 @@ def with_a_slow_chain(seed: int) -> np.ndarray:
     return np.concatenate(
         [correlated(np.random.default_rng([seed, chain]), 0.6 if chain else 0.92, (1, 1000, 170)) for chain in range(4)]
     )
-
-
-def why_standard(x: np.ndarray) -> str | None:
-    return latent.why_latent(lambda part: x[..., part], np.zeros(x.shape[2]), np.ones(x.shape[2]))
 
 
 def test_a_chain_that_is_less_effective_than_the_others_passes():

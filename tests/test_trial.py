@@ -68,6 +68,12 @@ def test_a_failure_names_no_path_of_this_machine(child_runs, tmp_path):
     assert said == ["<home>", "<environment>", "<suite>"]
 
 
+def test_the_same_failure_is_told_in_the_same_words(child_runs, tmp_path):
+    # Not by the address at which an object was this time.
+    child_runs("import os; print(run := lambda: 0, flush=True); os.abort()")
+    assert run(tmp_path)["output_tail"].splitlines()[0] == "<function <lambda>>"
+
+
 def test_a_process_that_writes_garbage_in_place_of_a_result_is_failed(child_runs, tmp_path):
     child_runs("import sys; open(sys.argv[1], 'wb').write(b'\\x00\\xff{not json'); print('\\x00\\x1b[2Jgarbage')")
     record = run(tmp_path)
