@@ -58,6 +58,8 @@ INK, MUTED, GRID = "#1f2328", "#59636e", "#d8dee4"
 _CONFIG = {
     "background": None,
     "font": "sans-serif",
+    # At the right, room for a browser whose font is wider than the one that the chart is laid out with.
+    "padding": {"left": 5, "top": 5, "right": 24, "bottom": 5},
     "axis": {
         "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
         "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelLimit": 200,

@@ -43,7 +43,7 @@ _WIDTH = 250
 def _legend(shown: Sequence[str], columns: int) -> alt.Color:
     titles = [phases.TITLES[phase] for phase in shown]
     scale = alt.Scale(domain=titles, range=[COLOURS[phase] for phase in shown])
-    legend = alt.Legend(orient="bottom", columns=columns, title=None, symbolType="square", columnPadding=16)
+    legend = alt.Legend(orient="bottom", columns=columns, title=None, symbolType="square", columnPadding=24)
     return alt.Color("phase:N", scale=scale, legend=legend)
 
 
