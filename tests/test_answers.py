@@ -175,6 +175,62 @@ def test_the_interval_that_is_shown_is_the_one_that_decides():
         assert pair[0].clearly_slower_than(pair[1]) == (pair[0].slower_than(pair[1])[1] > 1)
 
 
+RESOLVED = {
+    "sampler": "nutpie", "linker": "numba", "gradient_backend": "pytensor", "step_methods": [], "chains": 4,
+    "draws": 1000, "tune": 400, "default_linker": "NumbaLinker", "fast_run_linker": "NumbaLinker",
+}  # fmt: skip
+
+
+def test_a_backend_that_was_measured_again_by_itself_is_still_held_against_the_others():
+    """Its history is a sitting of its own, of another day: what was known of both does not get less certain."""
+    both = [side(b, setup, "a") for b, setup in (("pymc-c", 9.0), ("nutpie-numba", 3.0))]
+    again = side("nutpie-numba", 12.0, "b")
+    before, after = (answer(content(*ms), "ppca", 500) for ms in (both, [*both, again]))
+    assert [t.backend for t in after.winners] == [t.backend for t in before.winners] == ["nutpie-numba"]
+    assert after.sentence == before.sentence
+
+
+def test_a_backend_that_fails_now_has_no_time_of_another_day():
+    both = [side(b, 3.0, "a") for b in ("pymc-c", "nutpie-numba")]
+    found = answer(content(*both, ppca("nutpie-numba", outcome="failed")), "ppca", 500)
+    assert [t.backend for t in found.times] == ["pymc-c"]
+    assert [m.backend for m in found.without] == ["nutpie-numba"]
+
+
+def side(backend, setup, block):
+    (m,) = made_records.side_by_side({"v6.4.0": {"clocks": {"setup": setup}}}, cell=("ppca", 500, backend), block=block)
+    return m
+
+
+def test_what_the_release_picks_and_the_same_backend_by_its_own_name_are_one_winner():
+    same = {"draws": "a", "resolved": RESOLVED}
+    known = content(ppca("default", **same), ppca("nutpie-numba", **same), ppca("pymc-c", sampling=30.0))
+    found = answer(known, "ppca", 500)
+    assert [t.backend for t in found.winners] == ["default", "nutpie-numba"]
+    assert found.told
+    assert found.sentence.startswith("default (the same as nutpie-numba) is fastest, 2 s: pymc-c, the next, took ")
+    assert found.experiment is None
+
+
+def test_the_same_draws_by_other_means_are_two_samplers():
+    known = content(*(ppca(b, draws="a", resolved=RESOLVED | {"linker": b[5:]}) for b in ("pymc-c", "pymc-numba")))
+    assert not answer(known, "ppca", 500).told
+
+
+def test_what_cannot_be_told_says_how_many_rounds_would_tell():
+    rng = np.random.default_rng(20261129)
+    pair = beside(10.0, 10.5, rounds=4, rng=rng)
+    found = answers.Answer("ppca", 500, "v6.4.0", tuple(sorted(pair, key=lambda t: t.seconds)), ())
+    assert not found.told
+    rounds = int(found.experiment.split()[-1])
+    assert 4 < rounds <= 40
+    assert found.experiment == (
+        f"About {rounds} rounds side by side would tell: bench run v6.4.0 --model ppca --warm {rounds}"
+    )
+    alike = replace(found, times=(pair[0], replace(pair[0], measurement=replace(pair[0].measurement, backend="b9"))))
+    assert alike.experiment == "They are too alike for 40 rounds to tell"
+
+
 def test_a_clear_winner_is_named_with_its_lead_and_an_interval():
     found = answer(content(ppca("pymc-c", sampling=30.0), ppca("nutpie-numba", sampling=4.0)), "ppca", 500)
     assert [t.backend for t in found.winners] == ["nutpie-numba"]
@@ -259,11 +315,11 @@ def test_numpyro_for_small_models_fails_where_it_is_clearly_beaten():
     assert judged(content(ppca("numpyro-parallel", sampling=40.0), ppca("pymc-c")), "small").verdict == guidance.FAILS
 
 
-def test_what_was_not_measured_cannot_be_told():
+def test_what_was_not_measured_is_said_not_to_be():
     found = content(ppca("numpyro-parallel"), ppca("pymc-c"))
-    assert judged(found, "large").verdict == guidance.CANNOT_TELL
+    assert judged(found, "large").verdict == guidance.UNMEASURED
     very_large = judged(found, "very-large")
-    assert very_large.verdict == guidance.CANNOT_TELL
+    assert very_large.verdict == guidance.UNMEASURED
     assert "the largest model that was has 500" in very_large.evidence
 
 
@@ -281,6 +337,29 @@ def test_a_release_of_which_little_was_measured_takes_no_verdict_back():
     assert (found.verdict, found.tag) == (guidance.HOLDS, "v6.3.2")
 
 
+def test_a_newer_release_that_does_not_tell_is_not_passed_over():
+    old = [ppca("numpyro-parallel", "v6.3.2"), ppca("pymc-c", "v6.3.2", sampling=40.0)]
+    found = judged(content(*old, ppca("numpyro-parallel", sampling=4.0), ppca("pymc-c", sampling=4.2)), "small")
+    assert (found.verdict, found.tag) == (guidance.CANNOT_TELL, "v6.4.0")
+    assert "ppca n=500: About 5 rounds side by side would tell: bench run v6.4.0 --model ppca" in found.evidence
+
+
+def test_an_advice_that_holds_for_one_model_and_not_for_another_depends_on_the_model():
+    first = [ppca("nutpie-numba", n=5000), ppca("pymc-c", n=5000, sampling=40.0)]
+    other = [measurement("v6.4.0", "radon", 9190, b, sampling=s) for b, s in (("nutpie-numba", 40.0), ("pymc-c", 4.0))]
+    known = content(*first, *other)
+    assert judged(known, "large").verdict == guidance.DEPENDS
+    mixed = [ppca("pymc-c", sampling=40.0), ppca("pymc-numba")]
+    mixed += [measurement("v6.4.0", "arma", 200, b, sampling=s) for b, s in (("pymc-c", 1.0), ("pymc-numba", 40.0))]
+    assert judged(content(*mixed), "c").verdict == guidance.DEPENDS
+
+
+def test_what_the_release_picks_does_not_spoil_the_advice_to_take_it():
+    same = {"n": 5000, "draws": "a", "resolved": RESOLVED}
+    known = content(ppca("default", **same), ppca("nutpie-numba", **same), ppca("pymc-c", n=5000, sampling=40.0))
+    assert judged(known, "large").verdict == guidance.HOLDS
+
+
 def test_numba_is_consistent_when_it_is_never_far_from_the_fastest():
     near = [ppca("nutpie-numba"), ppca("pymc-c"), ppca("nutpie-numba", n=5000), ppca("pymc-c", n=5000)]
     assert judged(content(*near), "numba").verdict == guidance.HOLDS
@@ -289,7 +368,7 @@ def test_numba_is_consistent_when_it_is_never_far_from_the_fastest():
     assert judged(content(*unsure), "numba").verdict == guidance.CANNOT_TELL
     far = [*near[:2], ppca("nutpie-numba", n=5000, sampling=50.0), near[3]]
     assert judged(content(*far), "numba").verdict == guidance.FAILS
-    assert judged(content(*near[:2]), "numba").verdict == guidance.CANNOT_TELL
+    assert judged(content(*near[:2]), "numba").verdict == guidance.UNMEASURED
 
 
 @pytest.mark.parametrize(
@@ -333,4 +412,4 @@ def test_discrete_variables_belong_to_pymc_until_another_sampler_takes_them():
 
 
 def test_nothing_measured_is_nothing_told():
-    assert {j.verdict for j in guidance.judge(content())} == {guidance.CANNOT_TELL}
+    assert {j.verdict for j in guidance.judge(content())} == {guidance.UNMEASURED}

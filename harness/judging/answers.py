@@ -8,7 +8,8 @@ draws or fewer, or has cold caches, is another `Case`. It must not know how it i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
@@ -26,6 +27,8 @@ from harness.results.store import MachineResults
 _BACKENDS = 10
 _FREEDOM_OF_NOISE = 20
 _FEWEST_ROUNDS = 3
+# What to begin with where rounds do not say how much they vary, and more than anybody would measure.
+_SOME_ROUNDS, _MOST_ROUNDS = 5, 40
 
 
 @cache
@@ -120,6 +123,19 @@ class Time:
     def _draws(self) -> set[str]:
         return {r.draws_sha256 for r in self.measurement.of_kind("warm") if r.draws_sha256}
 
+    def is_same_as(self, other: Time) -> bool:
+        """Whether both are one sampler by two names, such as `default` and what it picks: the same draws, by the same
+        means."""
+        means = [
+            {
+                (r.sampler, r.linker, r.gradient_backend)
+                for trial in t.measurement.of_kind("warm")
+                if (r := trial.resolved)
+            }
+            for t in (self, other)
+        ]
+        return bool(self._draws & other._draws) and means[0] == means[1]
+
     def slower_than(self, other: Time) -> tuple[float, float, float] | None:
         """The ratio of this time to another one and its 95 % interval, wide enough for the slowest and the fastest of
         ten; None where noise is not known."""
@@ -136,6 +152,16 @@ class Time:
         spread = math.exp(_apart(freedom) * math.hypot(error, luck))
         return ratio, ratio / spread, ratio * spread
 
+    def rounds_to_tell_from(self, other: Time) -> float:
+        """How many rounds would tell it from another one, if their ratio is what it seems: infinitely many where it
+        would take more than anybody measures."""
+        compared, rounds = self.slower_than(other), len(self.beside(other))
+        if compared is None or rounds < _FEWEST_ROUNDS:
+            return _SOME_ROUNDS
+        ratio, low, _ = compared
+        needed = math.inf if ratio == 1 else rounds * (math.log(ratio / low) / math.log(ratio)) ** 2
+        return max(math.ceil(needed), rounds + 1) if needed <= _MOST_ROUNDS else math.inf
+
     def clearly_slower_than(self, other: Time) -> bool | None:
         """Whether noise does not explain the difference, with all ten compared; None where noise is not known."""
         compared = self.slower_than(other)
@@ -143,12 +169,13 @@ class Time:
 
 
 def time(
-    measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Efficiency], case: Case = Case()
-) -> Time | None:
+    measurement: Measurement, noise: Noise, efficiencies: Mapping[Work, Efficiency], case: Case = Case(),
+    sittings: Iterable[Measurement] = (),
+) -> Time | None:  # fmt: skip
     """The time of a measurement, or None where it has no valid draws, or does not tell tuning from drawing.
 
     Seconds are medians over its warm trials, but for a cold case's setup; the effective draws are those of all seeds
-    that have been tried.
+    that have been tried, and the rounds those of other `sittings` as well.
     """
     warm, first = measurement.of_kind("warm"), COLD_SETUP if case.cold else WARM_SETUP
     parts = [metric.samples(measurement) for metric in (first, TUNING, DRAWING, FINISH)]
@@ -169,7 +196,8 @@ def time(
 
     rounds = {
         (r.round.block, r.round.number): whole(r)
-        for r in measurement.of_kind(first.kind)
+        for m in (measurement, *sittings)
+        for r in m.of_kind(first.kind)
         if r.round and not contaminated(r) and (case.cold or r.clocks.tuning_wall_seconds is not None)
     }
     return Time(
@@ -207,11 +235,30 @@ class Answer:
     without: tuple[Measurement, ...]
     newer: tuple[str, ...] = ()
     """Newer releases in which it was measured, and no backend gave a valid answer."""
+    smallest: bool = True
+    """Whether no smaller size of the model was measured."""
 
     @property
     def winners(self) -> list[Time]:
         """The fastest and those that noise does not tell from it."""
         return [t for t in self.times if not t.clearly_slower_than(self.times[0])] if self.times else []
+
+    @property
+    def told(self) -> bool:
+        """Whether it is known who wins: one sampler, be it by two names."""
+        return bool(self.times) and all(t.is_same_as(self.times[0]) for t in self.winners[1:])
+
+    @property
+    def experiment(self) -> str | None:
+        """What would tell the winners apart, in a sentence and a command; None where nothing is to be told."""
+        if self.told or not self.times or self.times[0].error is None:
+            return None
+        best, *others = self.winners
+        needed = [t.rounds_to_tell_from(best) for t in others if not t.is_same_as(best)]
+        if math.inf in needed:
+            return f"They are too alike for {_MOST_ROUNDS} rounds to tell"
+        command = f"bench run {self.tag} --model {self.model}{'' if self.smallest else ' --all-sizes'}"
+        return f"About {max(needed)} rounds side by side would tell: {command} --warm {max(needed)}"
 
     @property
     def contaminated(self) -> list[str]:
@@ -242,17 +289,33 @@ class Answer:
                 f"{best.backend} took least, {seconds(best.seconds)}; whether that is more than chance cannot be told: "
                 "no second seed says how much effective draws vary."
             )
-        if len(self.winners) > 1:
-            names = [t.backend for t in self.winners]
-            which = f"{', '.join(names[:-1])} or {names[-1]}"
-            least, most = seconds(best.seconds), seconds(self.winners[-1].seconds)
-            rest = [t for t in others if t not in self.winners]
-            more = f"; the others took {_ratio(rest[0].slower_than(best))} as long or more" if rest else ""
-            return f"It cannot be told which of {which} is fastest ({least} to {most}){more}."
-        return (
-            f"{best.backend} is fastest, {seconds(best.seconds)}: {others[0].backend}, the next, took "
-            f"{_ratio(others[0].slower_than(best))} as long."
-        )
+        winners = self.winners
+        rest = [t for t in others if t not in winners]
+        slower = f"{_ratio(rest[0].slower_than(best))} as long" if rest else ""
+        if not self.told:
+            *names, last = self._samplers
+            least, most = seconds(best.seconds), seconds(winners[-1].seconds)
+            more = f"; the others took {slower} or more" if rest else ""
+            return f"It cannot be told which of {', '.join(names)} or {last} is fastest ({least} to {most}){more}."
+        (name,) = self._samplers
+        if not rest:
+            return f"{name} is the only sampler that gave a valid answer: {seconds(best.seconds)}."
+        return f"{name} is fastest, {seconds(best.seconds)}: {rest[0].backend}, the next, took {slower}."
+
+    @property
+    def _samplers(self) -> list[str]:
+        """The winners' names, those that are one sampler together."""
+        groups: list[list[Time]] = []
+        for t in self.winners:
+            same = next((group for group in groups if t.is_same_as(group[0])), None)
+            if same:
+                same.append(t)
+            else:
+                groups.append([t])
+        return [
+            of[0].backend + (f" (the same as {', '.join(t.backend for t in of[1:])})" if of[1:] else "")
+            for of in groups
+        ]
 
 
 def _ratio(of: tuple[float, float, float]) -> str:
@@ -278,15 +341,32 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None, 
     tag = tag or content.newest(model, n)
     if tag is None:
         return None
-    cells = content.cells.get(tag, {})
-    measured = [cells[key] for key in content.order(cells) if key[:2] == (model, n)]
+    keys = content.order(key for key in content.cells.get(tag, ()) if key[:2] == (model, n))
+    sittings = [content.sittings[tag, key] for key in keys]
+    measured = _beside_most(sittings)
     known = noise_of(content), efficiencies_of(content)
-    times = sorted(_side_by_side([t for m in measured if (t := time(m, *known, case))]), key=lambda t: t.seconds)
+    found = [time(m, *known, case, its) for m, its in zip(measured, sittings, strict=True)]
+    times = sorted(_side_by_side([t for t in found if t]), key=lambda t: t.seconds)
     timed = {t.backend for t in times}
     without = tuple(m for m in measured if m.backend not in timed)
     later = content.tags[content.tags.index(tag) + 1 :] if tag in content.tags else []
     newer = tuple(t for t in later if any(key[:2] == (model, n) for key in content.cells[t]))
-    return Answer(model, n, tag, tuple(times), without, newer)
+    smallest = n == min(size for of, size in content.sizes if of == model)
+    return Answer(model, n, tag, tuple(times), without, newer, smallest)
+
+
+def _beside_most(sittings: Sequence[Sequence[Measurement]]) -> list[Measurement]:
+    """Of the sittings of each backend the one that it shares with most others, the newest of these: seconds of one
+    sitting are of one mood of the machine. Where the newest of all has no answer, that one."""
+    its = [[(m, {r.round.block for r in m.records if r.round}) for m in of_one] for of_one in sittings]
+    others = Counter(block for of_one in its for block in set().union(*(blocks for _, blocks in of_one)))
+    found = []
+    for of_one in its:
+        answered = [(m, blocks) for m, blocks in of_one[::-1] if m.outcome == "ok"]
+        newest = of_one[-1][0]
+        most = max(answered, key=lambda i: max((others[b] for b in i[1]), default=0), default=(newest, ()))
+        found.append(most[0] if newest.outcome == "ok" else newest)
+    return found
 
 
 def answers(content: MachineResults) -> Sequence[Answer]:

@@ -1,7 +1,8 @@
 """The advice of PyMC's "Faster Sampling with JAX and Numba" notebook, claim by claim, held against what was measured.
 
-Each claim is judged in every release: `HOLDS`, `FAILS` or `CANNOT_TELL`. What is told of it is the newest verdict that
-was reached, and since which release without a break. It must not know how it is shown.
+Each claim is judged in every release: `HOLDS`, `FAILS`, `DEPENDS`, `CANNOT_TELL` or `UNMEASURED`. What is told of it
+is the verdict in the newest release in which it was measured, and since which release without a break. It must not know
+how it is shown.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from harness.judging.answers import Answer, Time, answer, seconds
 from harness.results.store import MachineResults
 
-HOLDS, FAILS, CANNOT_TELL = "holds", "does not hold", "cannot tell"
+HOLDS, FAILS, DEPENDS, CANNOT_TELL = "holds", "does not hold", "depends on the model", "cannot tell"
+UNMEASURED = "not measured"
 # Where the notebook draws no line between small and large models, this does: observations.
 SMALL = 1000
 VERY_LARGE = 50_000
@@ -24,7 +26,7 @@ Verdict = tuple[str, str]
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim, the verdict in the newest release that has one, `tag`, why, and `since` when it has been so."""
+    """A claim, the verdict in the newest release in which it was measured, `tag`, why, and `since` when it is so."""
 
     name: str
     claim: str
@@ -49,10 +51,10 @@ def _fastest_among(prefix: str, answers: Sequence[Answer], what: str) -> Verdict
     """Whether a family of backends is the fastest: it holds where no other may be, and not where most beat it."""
     told = [(a, t) for a in answers if (t := _of(a, prefix))]
     if not told:
-        return CANNOT_TELL, f"There is no valid measurement of a {what} with it."
+        return UNMEASURED, f"There is no valid measurement of a {what} with it."
     if any(t.error is None for _, t in told):
         return CANNOT_TELL, "How much effective draws vary is not known: no second seed tells."
-    alone = [a for a, _ in told if all(t.backend.startswith(prefix) for t in a.winners)]
+    alone = [a for a, _ in told if all(_is_of(t, prefix, a) for t in a.winners)]
     beaten = [a for a, t in told if t.clearly_slower_than(a.times[0])]
     words = "; ".join(
         f"{a.model} n={a.n}: {t.backend} {seconds(t.seconds)}, {a.times[0].backend} {seconds(a.times[0].seconds)}"
@@ -61,9 +63,24 @@ def _fastest_among(prefix: str, answers: Sequence[Answer], what: str) -> Verdict
         for a, t in told
     )
     counted = f"Of {len(told)}, alone the fastest in {len(alone)}, clearly slower than the fastest in {len(beaten)}."
+    evidence = f"{counted} {words}."
     if len(alone) == len(told):
-        return HOLDS, f"{counted} {words}."
-    return FAILS if 2 * len(beaten) > len(told) else CANNOT_TELL, f"{counted} {words}."
+        return HOLDS, evidence
+    if 2 * len(beaten) > len(told):
+        return FAILS, evidence
+    if alone and beaten:
+        return DEPENDS, evidence
+    return CANNOT_TELL, _with_experiments(evidence, [a for a, _ in told if a not in alone and a not in beaten])
+
+
+def _is_of(time: Time, prefix: str, a: Answer) -> bool:
+    """Whether it is a backend of the family, be it by another name: `default` is what it picks."""
+    return any(t.backend.startswith(prefix) and (t is time or t.is_same_as(time)) for t in a.times)
+
+
+def _with_experiments(evidence: str, answers: Sequence[Answer]) -> str:
+    """The evidence, and what would tell more."""
+    return " ".join([evidence, *(f"{a.model} n={a.n}: {a.experiment}." for a in answers if a.experiment)])
 
 
 def _continuous(answers: Sequence[Answer]) -> list[Answer]:
@@ -86,13 +103,13 @@ def _very_large(content: MachineResults, tag: str) -> Verdict:
         return _fastest_among("nutpie-jax", very_large, "very large model")
     largest = max((a.n for a in _continuous(_answers(content, tag))), default=None)
     size = f"the largest model that was has {largest:,}" if largest else "none was"
-    return CANNOT_TELL, f"No model of {VERY_LARGE:,} observations or more has been measured; {size}."
+    return UNMEASURED, f"No model of {VERY_LARGE:,} observations or more has been measured; {size}."
 
 
 def _numba(content: MachineResults, tag: str) -> Verdict:
     told = [(a, t) for a in _continuous(_answers(content, tag)) if (t := _of(a, "nutpie-numba"))]
     if len(told) < 2:
-        return CANNOT_TELL, "Fewer than two models have been measured with nutpie-numba."
+        return UNMEASURED, "Fewer than two models have been measured with nutpie-numba."
     ratios = {f"{a.model} n={a.n}": t.slower_than(a.times[0]) for a, t in told}
     if None in ratios.values():
         return CANNOT_TELL, "How much effective draws vary is not known: no second seed tells."
@@ -106,7 +123,7 @@ def _numba(content: MachineResults, tag: str) -> Verdict:
 def _c(content: MachineResults, tag: str) -> Verdict:
     told = [(a, c, n) for a in _answers(content, tag) if (c := _of(a, "pymc-c")) and (n := _of(a, "pymc-numba"))]
     if not told:
-        return CANNOT_TELL, "No model has been measured with both pymc-c and pymc-numba."
+        return UNMEASURED, "No model has been measured with both pymc-c and pymc-numba."
     words = "; ".join(
         f"{a.model} n={a.n}: C {seconds(c.seconds)}, of which sampling {seconds(c.sampling_seconds)}; Numba "
         f"{seconds(n.seconds)}, of which sampling {seconds(n.sampling_seconds)}"
@@ -114,7 +131,9 @@ def _c(content: MachineResults, tag: str) -> Verdict:
     )
     slower = [c.clearly_slower_than(n) for _, c, n in told]
     faster = [n.clearly_slower_than(c) for _, c, n in told]
-    if None in slower or (not any(slower) and not any(faster)) or (any(slower) and any(faster)):
+    if any(slower) and any(faster):
+        return DEPENDS, f"{words}."
+    if None in slower or not (any(slower) or any(faster)):
         return CANNOT_TELL, f"{words}."
     return (HOLDS if any(slower) else FAILS), f"{words}."
 
@@ -128,7 +147,7 @@ def _discrete(content: MachineResults, release: Mapping) -> Verdict:
         if any(c["outcome"] == "unsupported" and "discrete" in (c["reason"] or "") for c in cells.values()):
             found[model] = {b: c["outcome"] for b, c in cells.items()}
     if not found:
-        return CANNOT_TELL, "No model with discrete variables has been swept."
+        return UNMEASURED, "No model with discrete variables has been swept."
     other = [b for cells in found.values() for b, o in cells.items() if o == "ok" and b.startswith(_EXTERNAL)]
     own = sorted({b for cells in found.values() for b, o in cells.items() if o == "ok" and not b.startswith(_EXTERNAL)})
     names = ", ".join(found)
@@ -146,14 +165,14 @@ _C = ("VMLinker", "CLinker", "CVMLinker")
 def _fast_run(content: MachineResults, release: Mapping) -> Verdict:
     linker = release["fast_run_linker"]
     if linker is None:
-        return CANNOT_TELL, "The sweep did not see what it resolved to."
+        return UNMEASURED, "The sweep did not see what it resolved to."
     return HOLDS if linker in _C else FAILS, f"It resolved to PyTensor's {linker}."
 
 
 def _default(content: MachineResults, release: Mapping) -> Verdict:
     sampler, linker = release["default_sampler"], release["default_linker"]
     if sampler is None:
-        return CANNOT_TELL, "The sweep did not see which sampler it was."
+        return UNMEASURED, "The sweep did not see which sampler it was."
     return HOLDS if sampler == "pymc" else FAILS, f"pm.sample() took {sampler} with {linker}."
 
 
@@ -185,22 +204,18 @@ def judge(content: MachineResults) -> list[Judged]:
 
 
 def _judged(name: str, claim: str, verdicts: Mapping[str, Verdict]) -> Judged:
-    """The newest verdict that was reached, and the oldest release since which it has been reached without a break."""
-    if not verdicts:
-        return Judged(name, claim, CANNOT_TELL, "Nothing has been measured yet.", None, None)
+    """The newest verdict, and the oldest release since which it has been reached without a break."""
     newest_first = list(verdicts.items())[::-1]
     # A release of which little was measured takes nothing back.
-    while (
-        len(newest_first) > 1
-        and newest_first[0][1][0] == CANNOT_TELL
-        and any(verdict != CANNOT_TELL for _, (verdict, _) in newest_first)
-    ):
+    while len(newest_first) > 1 and newest_first[0][1][0] == UNMEASURED:
         newest_first.pop(0)
+    if not newest_first:
+        return Judged(name, claim, UNMEASURED, "Nothing has been measured yet.", None, None)
     tag, (verdict, evidence) = newest_first[0]
     since = tag
     for older, (word, _) in newest_first[1:]:
         if word != verdict:
             break
         since = older
-    told = since if verdict != CANNOT_TELL else None
+    told = since if verdict not in (CANNOT_TELL, UNMEASURED) else None
     return Judged(name, claim, verdict, evidence, tag, told, oldest=since == next(iter(verdicts)))

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from harness.errors import BenchError
@@ -87,6 +88,14 @@ class MachineResults:
     def records(self) -> list[Record]:
         """All trials of all measurements."""
         return [record for m in self.measurements for record in m.records]
+
+    @cached_property
+    def sittings(self) -> Mapping[tuple[str, Key], Sequence[Measurement]]:
+        """All measurements of a release's parameter set, oldest first."""
+        found: dict[tuple[str, Key], list[Measurement]] = {}
+        for m in self.all_measurements:
+            found.setdefault((m.tag, (m.model, m.n, m.backend)), []).append(m)
+        return found
 
     def stack(self, tag: str) -> Stack:
         """The stack of a release."""

@@ -118,7 +118,7 @@ class Site:
             last = max((a.tag for a in timed), key=self.content.tags.index, default=None)
             newest = [a for a in timed if a.tag == last]
             links = {(a.n, t.backend): self.content.path(t.measurement) for a in newest for t in a.times}
-            by_size = figures.sizes(newest, f"sizes-{model}", root, links) if newest else None
+            by_size = figures.sizes(newest, f"sizes-{model}", root, links) if len(timed) > 1 else None
             shown.append((model, told, by_size, last, [a for a in timed if a.tag != last]))
         self._page(
             "index.html",
