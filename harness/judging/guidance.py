@@ -205,12 +205,12 @@ def judge(content: MachineResults) -> list[Judged]:
 
 def _judged(name: str, claim: str, verdicts: Mapping[str, Verdict]) -> Judged:
     """The newest verdict, and the oldest release since which it has been reached without a break."""
+    if not verdicts:
+        return Judged(name, claim, UNMEASURED, "Nothing has been measured yet.", None, None)
     newest_first = list(verdicts.items())[::-1]
     # A release of which little was measured takes nothing back.
-    while len(newest_first) > 1 and newest_first[0][1][0] == UNMEASURED:
-        newest_first.pop(0)
-    if not newest_first:
-        return Judged(name, claim, UNMEASURED, "Nothing has been measured yet.", None, None)
+    measured = next((i for i, (_, (verdict, _)) in enumerate(newest_first) if verdict != UNMEASURED), 0)
+    newest_first = newest_first[measured:]
     tag, (verdict, evidence) = newest_first[0]
     since = tag
     for older, (word, _) in newest_first[1:]:
