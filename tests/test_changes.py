@@ -132,6 +132,38 @@ def test_a_chain_goes_on_across_a_release_without_an_answer():
     assert two.index == pytest.approx(2.0, rel=0.03)
 
 
+def test_a_release_measured_by_itself_breaks_no_chain():
+    first = side_by_side({"v6.2.0": {}, "v6.3.2": {}, "v6.4.0": {}}, block="a")
+    alone = side_by_side({"v6.3.1": {}}, block="b")
+    (run,) = changes.chains(content(*first, *alone), KEY, "total")
+    assert [link.tag for link in run] == ["v6.2.0", "v6.3.2", "v6.4.0"]
+
+
+def test_chains_join_what_different_machines_have_measured():
+    here = side_by_side({"v6.3.2": {"clocks": {"setup": 40.0}}, "v6.4.0": {"clocks": {"setup": 20.0}}}, block="a")
+    there = side_by_side({"v6.3.1": {"clocks": {"setup": 2.0}}, "v6.3.2": {"clocks": {"setup": 4.0}}}, block="b")
+    both = replace(content(*here), elsewhere=there)
+    ((one, two, three),) = changes.chains(both, KEY, "warm_setup")
+    assert [link.tag for link in (one, two, three)] == ["v6.3.1", "v6.3.2", "v6.4.0"]
+    assert [link.index for link in (two, three)] == pytest.approx([2.0, 1.0], rel=0.04)
+    assert [(s.old, s.new) for s in changes.steps_of(both)] == [("v6.3.2", "v6.4.0")], "a step is one machine's"
+
+
+def test_a_step_across_a_release_without_an_answer_is_told():
+    arms = {"v6.3.1": {}, "v6.3.2": {"outcome": "failed", "reason": "why"}, "v6.4.0": {"clocks": {"setup": 6.0}}}
+    old, _, new = side_by_side(arms, block="a")
+    broken = replace(measured([1.0], outcome="failed"), tag="v6.3.2")
+    other = side_by_side({tag: {} for tag in arms}, cell=("ppca", 500, "blackjax"), block="a")
+    newer, across, older = steps(old, broken, new, *other)
+    assert [(s.old, s.new) for s in (newer, across, older)] == [
+        ("v6.3.2", "v6.4.0"), ("v6.3.1", "v6.4.0"), ("v6.3.1", "v6.3.2"),
+    ]  # fmt: skip
+    assert {c.key for c in across.comparisons} == {KEY}
+    assert "warm_setup" in {c.quantity.name for c in across.slower}
+    assert [t.after for t in (*newer.turns, *older.turns)] == ["ok", "failed"]
+    assert across.turns == ()
+
+
 def test_turns_of_a_table_name_model_size_and_reason():
     def release(outcome, reason=None):
         return {"models": {"ppca (n=500)": {"blackjax": {"outcome": outcome, "reason": reason}}}}

@@ -12,6 +12,7 @@ import pytest
 
 from harness.judging.changes import chains
 from harness.judging.years import interval, years
+from harness.results.metrics import TOTAL
 from harness.site import release_lines
 from harness.stacks.locks import last_patches, load_stacks
 from tests.made_records import side_by_side
@@ -56,6 +57,20 @@ def test_blocks_of_different_days_join_and_their_errors_add_up():
     first, second, third = chains(content(one[0], both, other[1]), ("ppca", 500, "pymc-c"), "total")[0]
     assert third.index == pytest.approx(1, rel=0.2)
     assert third.error > second.error > first.error == 0
+
+
+def test_the_history_that_reaches_the_newest_release_is_told_and_not_a_longer_one_that_ended():
+    long_ago = side_by_side({tag: {} for tag in ("v5.25.1", "v5.26.1", "v5.27.1", "v5.28.5")}, block="old")
+    (now,) = years(content(*long_ago, *measured("pymc-c", 2.5, 2.5, 2.5)))
+    assert (now.first, now.last.tag) == ("v6.2.0", "v6.4.0")
+
+
+def test_a_release_whose_newest_measurement_has_no_warm_trial_keeps_its_place_in_the_line():
+    its = measured("pymc-c", 2.5, 2.5, 2.5)
+    (cold,) = side_by_side({"v6.4.0": {}}, rounds=1, block="b")
+    known = content(*its, replace(cold, records=cold.of_kind("cold")))
+    svg = release_lines.history(known, "ppca", 500, TOTAL, "total", "")
+    assert "PyMC 6.4.0: the whole trial" in svg
 
 
 def test_two_releases_are_no_history():

@@ -8,7 +8,7 @@ and stacks, and nothing of pages.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -100,13 +100,18 @@ class Step:
 def step(content: MachineResults, old: str, new: str) -> Step:
     """What changed between two releases on a machine."""
     before, after = content.cells[old], content.cells[new]
-    counters, turned = [], []
-    for key in sorted(before.keys() & after.keys()):
-        a, b = before[key], after[key]
-        if a.outcome != b.outcome:
-            turned.append(Turn(*key, a.outcome, b.outcome, b.reason or a.reason))
-        counters += [change for metric in COUNTERS if (change := compare(metric, a, b))]
-    return Step(old, new, _beside(content, old, new), tuple(counters), tuple(turned))
+    both = sorted(before.keys() & after.keys())
+    turned = [
+        Turn(*key, before[key].outcome, after[key].outcome, after[key].reason or before[key].reason)
+        for key in both
+        if before[key].outcome != after[key].outcome
+    ]
+    return Step(old, new, _beside(content, old, new), _counters(content, old, new, both), tuple(turned))
+
+
+def _counters(content: MachineResults, old: str, new: str, keys: Iterable[Key]) -> tuple[Change, ...]:
+    pairs = [(metric, content.cells[old][key], content.cells[new][key]) for key in keys for metric in COUNTERS]
+    return tuple(change for pair in pairs if (change := compare(*pair)))
 
 
 @cache
@@ -130,8 +135,26 @@ def turns(before: Mapping, after: Mapping) -> list[Turn]:
 
 @cache
 def steps_of(content: MachineResults) -> list[Step]:
-    """What changed on a machine from each measured release to the next, newest first."""
-    return [step(content, old, new) for old, new in pairwise(content.tags)][::-1]
+    """What changed on a machine from each measured release to the next, newest first; and of what had no answer in
+    between, from the release that had one to the next that has."""
+    found = [step(content, old, new) for old, new in pairwise(content.tags)]
+    across: dict[tuple[str, str], list[Key]] = {}
+    for key in content.order({key for cells in content.cells.values() for key in cells}):
+        for pair in pairwise(_answered(content, key)):
+            across.setdefault(pair, []).append(key)
+    for old, new in across.keys() - {(s.old, s.new) for s in found}:
+        keys = across[old, new]
+        compared = Compared(*([m for key in keys for m in content.sittings[tag, key]] for tag in (old, new)))
+        wide = Step(old, new, compared, _counters(content, old, new, keys), ())
+        if wide.comparisons or wide.counters:
+            found.append(wide)
+    order = content.tags.index
+    return sorted(found, key=lambda s: (order(s.new), order(s.old)), reverse=True)
+
+
+def _answered(content: MachineResults, key: Key) -> list[str]:
+    """The releases with an answer of a parameter set, oldest first."""
+    return [tag for tag in content.tags if key in content.cells[tag] and content.cells[tag][key].outcome == "ok"]
 
 
 @dataclass(frozen=True)
@@ -146,31 +169,65 @@ class Link:
 
 @cache
 def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
-    """A quantity's history by ratios of releases measured in the same rounds, which survives a change of machine:
-    unbroken runs of releases, each measured beside the one before that has an answer, oldest first.
+    """A quantity's history by ratios of releases measured in the same rounds, on whatever machines: unbroken runs of
+    releases, oldest first, each measured beside one of those before it.
 
-    A release is held against the oldest one with which it has as many rounds as with the one before: where a whole
-    history was measured side by side that is the first, and errors add up over blocks, not over releases.
+    A release is held against the oldest one with which it has as many rounds as with the nearest: where a whole history
+    was measured side by side that is the first, and errors add up over blocks, not over releases. One that was measured
+    beside none of the others, as by a later job, breaks no run.
     """
     runs: list[list[Link]] = []
-    answered = [tag for tag in content.tags if key in content.cells[tag] and content.cells[tag][key].outcome == "ok"]
-    for old, new in pairwise(answered):
-        found = _ratio(content, old, new, key, quantity)
-        if found is None:
+    here, anywhere = set(_answered(content, key)), _anywhere(content)
+    for tag in (stack.tag for stack in content.stacks):
+        measured_here = key in content.cells.get(tag, {})
+        if tag not in here and (measured_here or not any(m.outcome == "ok" for m in anywhere.get((tag, key), ()))):
             continue
-        if not runs or runs[-1][-1].tag != old:
-            runs.append([Link(old, 1.0, 0.0)])
-        run = runs[-1]
-        older = ((link, _ratio(content, link.tag, new, key, quantity)) for link in run[:-1])
-        base, ratio = next(((link, r) for link, r in older if r and r.rounds >= found.rounds), (run[-1], found))
-        # As wide as what few rounds say is uncertain, and as sittings that disagree.
-        estimate = ratio.judged.estimate
-        low, high = (end(*estimate.interval(), *ratio.sittings) for end in (min, max))
-        error = math.log(high / low) / (2 * REACH)
-        run.append(Link(new, base.index * estimate.ratio, math.hypot(base.error, error)))
-    return runs
+        joined = ((run, link) for run in runs[::-1] if (link := _joined(content, run, tag, key, quantity)))
+        run, link = next(joined, ([], Link(tag, 1.0, 0.0)))
+        if not run:
+            runs.append(run)
+        run.append(link)
+    return [run for run in runs if len(run) > 1]
+
+
+def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, quantity: str) -> Link | None:
+    """A release as a link of a run, if it was measured beside one that is."""
+    nearest = next((r for link in run[::-1] if (r := _ratio(content, link.tag, tag, key, quantity))), None)
+    if nearest is None:
+        return None
+    of_run = ((link, _ratio(content, link.tag, tag, key, quantity)) for link in run)
+    base, ratio = next((link, r) for link, r in of_run if r and r.rounds >= nearest.rounds)
+    # As wide as what few rounds say is uncertain, and as sittings that disagree.
+    estimate = ratio.judged.estimate
+    low, high = (end(*estimate.interval(), *ratio.sittings) for end in (min, max))
+    error = math.log(high / low) / (2 * REACH)
+    return Link(tag, base.index * estimate.ratio, math.hypot(base.error, error))
 
 
 def _ratio(content: MachineResults, old: str, new: str, key: Key, quantity: str) -> Comparison | None:
-    comparisons = _beside(content, old, new).comparisons
+    if _blocks(content, old, key).isdisjoint(_blocks(content, new, key)):
+        return None
+    comparisons = _beside_anywhere(content, old, new).comparisons
     return next((c for c in comparisons if c.judged and c.key == key and c.quantity.name == quantity), None)
+
+
+@cache
+def _anywhere(content: MachineResults) -> Mapping[tuple[str, Key], Sequence[Measurement]]:
+    found: dict[tuple[str, Key], list[Measurement]] = {}
+    for m in (*content.all_measurements, *content.elsewhere):
+        found.setdefault((m.tag, (m.model, m.n, m.backend)), []).append(m)
+    return found
+
+
+@cache
+def _beside_anywhere(content: MachineResults, old: str, new: str) -> Compared:
+    if not content.elsewhere:
+        return _beside(content, old, new)
+    return Compared(
+        *([m for (of, _), its in _anywhere(content).items() if of == tag for m in its] for tag in (old, new))
+    )
+
+
+@cache
+def _blocks(content: MachineResults, tag: str, key: Key) -> set[str]:
+    return {r.round.block for m in _anywhere(content).get((tag, key), ()) for r in m.records if r.round}

@@ -17,7 +17,7 @@ _FEWEST_RELEASES = 3
 
 @dataclass(frozen=True)
 class Years:
-    """One backend's longest unbroken history of what a trial takes as a whole, with warm caches, oldest first."""
+    """One backend's newest unbroken history of what a trial takes as a whole, with warm caches, oldest first."""
 
     key: Key
     links: Sequence[Link]
@@ -55,8 +55,10 @@ def years(content: MachineResults) -> list[Years]:
     """Of the model and size of which most is known: each backend that was measured in three releases or more side by
     side. Empty where there is no such history."""
     found: dict[tuple[str, int], list[Years]] = {}
+    order = [stack.tag for stack in content.stacks]
     for key in content.order({key for cells in content.cells.values() for key in cells}):
         runs = [run for run in chains(content, key, TOTAL.name) if len(run) >= _FEWEST_RELEASES]
         if runs:
-            found.setdefault(key[:2], []).append(Years(key, max(runs, key=len)))
+            newest = max(runs, key=lambda run: order.index(run[-1].tag))
+            found.setdefault(key[:2], []).append(Years(key, newest))
     return max(found.values(), key=lambda its: sum(len(y.links) for y in its), default=[])

@@ -64,6 +64,8 @@ class MachineResults:
     table: Mapping
     all_measurements: Sequence[Measurement] = ()
     """Also those that a newer one has taken the place of."""
+    elsewhere: Sequence[Measurement] = ()
+    """What other machines have measured: their seconds say nothing here, and the ratios of their rounds do."""
     drawn: Sequence[Record] = ()
     """All trials of all machines, measured or swept, whose draws are those of the newest protocol."""
     sweep_paths: Mapping[tuple[str, str, int, str], str] = field(default_factory=dict)
@@ -149,7 +151,10 @@ def load(results: Results) -> list[MachineResults]:
     found = [replace(c, blames=blames, left_out=(*c.left_out, *unreadable)) for c in found]
     # What was swept is known to all, whoever swept it.
     drawn = (*found[0].swept, *(r for content in found for m in content.all_measurements for r in m.records))
-    found = [replace(content, drawn=drawn) for content in found]
+    found = [
+        replace(c, drawn=drawn, elsewhere=[m for other in found if other is not c for m in other.all_measurements])
+        for c in found
+    ]
 
     def knows(content: MachineResults) -> tuple:
         newest = content.tags[-1] if content.tags else None

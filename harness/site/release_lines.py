@@ -59,21 +59,25 @@ def _linked(content: MachineResults, key: Key, metric: Metric) -> list[dict]:
     there is no chain."""
     rows, alone = [], {row["tag"]: {**row, "run": f"{key[2]} {row['tag']}"} for row in _measured(content, key, metric)}
     for run in chains(content, key, metric.name):
-        first, last = run[0].tag[1:], run[-1]
-        level = median(metric.samples(content.cells[last.tag][key])) / last.index
-        for link in run:
+        # What only other machines have measured has no seconds here.
+        here = [link for link in run if link.tag in alone]
+        if not here:
+            continue
+        first, last = run[0].tag[1:], here[-1]
+        level = alone[last.tag]["value"] / last.index
+        for link in here:
             low, high = interval(link)
             more = "" if link is last else f" by its ratio to PyMC {last.tag[1:]}"
             more += f", {link.index:.3g} times PyMC {first}, {low:.3g} to {high:.3g}" if link.error else ""
             rows.append({"tag": link.tag, "value": level * link.index, "low": level * low, "high": level * high,
                          "run": f"{key[2]} {first}", "more": more})  # fmt: skip
-            alone.pop(link.tag, None)
+            alone.pop(link.tag)
     return [*rows, *alone.values()] if rows else []
 
 
 def _measured(content: MachineResults, key: Key, metric: Metric) -> Iterator[dict]:
     """A row for each release with a number: the median of its trials, the least and the most. A gap ends a line."""
-    samples = {tag: metric.samples(content.cells[tag][key]) for tag in content.tags if key in content.cells[tag]}
+    samples = {tag: _samples(content, tag, key, metric) for tag in content.tags if key in content.cells[tag]}
     for some, tags in groupby(content.tags, key=lambda tag: bool(samples.get(tag))):
         run = None
         for tag in tags if some else ():
@@ -82,6 +86,13 @@ def _measured(content: MachineResults, key: Key, metric: Metric) -> Iterator[dic
             more = f", from {low:,.3g} to {high:,.3g} over {len(values)} trials" if len(values) > 1 else ""
             yield {"tag": tag, "value": median(values), "low": low, "high": high, "run": f"{key[2]} {run}",
                    "more": more}  # fmt: skip
+
+
+def _samples(content: MachineResults, tag: str, key: Key, metric: Metric) -> list[float]:
+    """Those of the newest measurement that has any; where the newest of all has no answer, its own."""
+    newest = content.cells[tag][key]
+    before = content.sittings.get((tag, key), ())[::-1] if newest.outcome == "ok" else ()
+    return next(filter(None, (metric.samples(m) for m in (newest, *before))), [])
 
 
 def years(content: MachineResults, found: Sequence[Years], name: str) -> Markup:
@@ -98,7 +109,7 @@ def years(content: MachineResults, found: Sequence[Years], name: str) -> Markup:
     told = {row["tag"] for row in rows}
     model, n, _ = found[0].key
     says = f"What a trial of {model}, {n} observations, takes over what it took in the first release, by backend"
-    return _draw(rows, [t for t in content.tags if t in told], [y.backend for y in found], name, says, same=1)
+    return _draw(rows, [s.tag for s in content.stacks if s.tag in told], [y.backend for y in found], name, says, same=1)
 
 
 def _draw(
