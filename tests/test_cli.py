@@ -168,6 +168,16 @@ def test_the_estimate_does_not_count_on_failing_again(results):
     assert estimate(Cell("ppca", 500, "pymc-c")) == expected
 
 
+def test_what_failed_in_one_release_is_counted_on_to_work_in_others(results):
+    failure = example("blackjax")
+    copy = results.parents[2] / "records/box/v6.3.2" / file_name(failure[0])
+    copy.parent.mkdir(parents=True)
+    copy.write_text(json.dumps(failure))
+    cell = Cell(**{k: failure[0]["settings"][k] for k in ("model", "n", "backend")})
+    one, many = (run.estimate_seconds("box", {cell: {"cold": 1, "warm": 1}}, arms) for arms in (1, 20))
+    assert many > 40 * one
+
+
 def test_the_estimate_of_what_was_never_measured_grows_with_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     small, large = (estimate(Cell("ppca", n, "pymc-c")) for n in (500, 50_000))

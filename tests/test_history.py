@@ -32,7 +32,7 @@ def missing(monkeypatch):
 
     def plan(*measurements, cells=(CELL,), each=FIVE, again=False):
         monkeypatch.setattr(run, "archived", lambda _, stack, __: [m for m in measurements if m.tag == stack.tag])
-        blocks = history.missing("box", STACKS, cells, each, DESCRIPTION, again)
+        blocks = history.missing("box", STACKS, cells, each, inside() | DESCRIPTION, again)
         return [(b.cell, *(s.tag for s in b.stacks)) for b in blocks]
 
     return plan
@@ -85,6 +85,20 @@ def test_neighbours_that_no_two_rounds_tell_of_are_measured_again(missing, noisy
         for r in newest.records
     ]
     assert missing(*others, replace(newest, records=tuple(records))) == left
+
+
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_neighbours_of_which_no_trial_of_a_kind_tells_are_measured_again(missing, kind):
+    *others, newest = beside(*TAGS)
+    control = Control(before={}, after={}, drift=1.5, contaminated=True)
+    records = [r.model_copy(update={"control": control}) if r.kind == kind else r for r in newest.records]
+    assert missing(*others, replace(newest, records=tuple(records))) == [(CELL, "v6.3.2", "v6.4.0")]
+
+
+def test_what_a_backend_cannot_sample_has_no_history(missing):
+    discrete = [Cell("discrete", 100, backend) for backend in ("pymc-c", "blackjax")]
+    assert [cell for cell, *_ in missing(cells=discrete)] == discrete[:1]
+    assert [cell for cell, *_ in missing(cells=discrete, again=True)] == discrete[:1]
 
 
 @pytest.mark.parametrize("outcome", ["failed", "unsupported"])

@@ -24,6 +24,11 @@ class Cell:
         return f"{self.model} n={self.n} {self.backend}"
 
 
+def can_be_sampled(cell: Cell, description: Mapping) -> bool:
+    """Whether a backend takes what its model has: discrete variables are for a compound step."""
+    return not description["models"][cell.model]["discrete"] or cell.backend in description["compound_step"]
+
+
 def cells(
     description: Mapping, small: bool, models: Iterable[str] = MODELS, backends: Iterable[str] | None = None
 ) -> list[Cell]:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from harness.errors import MachineError
 from harness.measuring import run
-from harness.measuring.cells import Cell
+from harness.measuring.cells import Cell, can_be_sampled
 from harness.measuring.rounds import WARM
 from harness.results.metrics import contaminated
 from harness.results.records import Measurement
@@ -45,10 +45,11 @@ def missing(
 ) -> list[Block]:  # fmt: skip
     """The blocks that lack rounds on a machine, those of the newest releases first; `again`, all of them.
 
-    `each` are the rounds of each kind that neighbours are to have together, of which two warm ones are to tell: the
-    machine kept its speed. A release without an answer has no part in it, once that is known: its neighbours are each
-    other's.
+    `each` are the rounds of each kind that neighbours are to have together, of which two are to tell: the machine kept
+    its speed. A release without an answer has no part in it, once that is known: its neighbours are each other's; and
+    what no release can sample has none at all.
     """
+    cells = [cell for cell in cells if can_be_sampled(cell, description)]
     if again:
         return [Block(cell, tuple(stacks)) for cell in cells]
     known = {stack.tag: run.archived(machine, stack, description) for stack in stacks}
@@ -74,9 +75,12 @@ def _of_cell(
 
 
 def _are_joined(old: Iterable[Measurement], new: Iterable[Measurement], each: Mapping[str, int]) -> bool:
-    both = {kind: _rounds(old, kind).keys() & _rounds(new, kind).keys() for kind in each}
-    telling = [r for r in both[WARM] if _rounds(old, WARM)[r] and _rounds(new, WARM)[r]]
-    return all(len(both[kind]) >= many for kind, many in each.items()) and len(telling) >= min(_TELLING, each[WARM])
+    for kind, many in each.items():
+        ours, theirs = _rounds(old, kind), _rounds(new, kind)
+        both = ours.keys() & theirs.keys()
+        if len(both) < many or sum(ours[r] and theirs[r] for r in both) < min(_TELLING, many):
+            return False
+    return True
 
 
 def _rounds(measurements: Iterable[Measurement], kind: str) -> dict[tuple[str, int], bool]:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from harness import paths
 from harness.errors import BenchError
 from harness.measuring import alone, parent, rounds
-from harness.measuring.cells import Cell
+from harness.measuring.cells import Cell, can_be_sampled
 from harness.measuring.rounds import COLD, WARM, Trial
 from harness.output import printable
 from harness.paths import CACHE, ROOT
@@ -43,8 +43,7 @@ def asv_selection(wanted: Iterable[Cell], description: Mapping) -> list[str]:
     """
     groups: dict[tuple[str, int, str], list[str]] = {}
     for cell in wanted:
-        cannot = description["models"][cell.model]["discrete"] and cell.backend not in description["compound_step"]
-        metrics = r"Sampling\.track_sampling" if cannot else ".*"
+        metrics = ".*" if can_be_sampled(cell, description) else r"Sampling\.track_sampling"
         groups.setdefault((cell.model, cell.n, metrics), []).append(re.escape(cell.backend))
     return _patterns(
         rf"^{model}\.{metrics}\('({'|'.join(names)})', {n}\)$" for (model, n, metrics), names in groups.items()
@@ -96,10 +95,11 @@ def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: 
     }
 
 
-def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, str], float]:
+def seconds_of_trials(machine: str, cells: Iterable[Cell], arms: int) -> dict[tuple[Cell, str], float]:
     """What a cold and a warm trial of each cell took before on this machine, in any release, else a typical trial.
 
-    A cell that failed in one release may work in the next; what never worked has one trial, which tells so.
+    A cell that failed in one release may work in the next: what failed in as many as there are arms has one trial each,
+    which tells so.
     """
     took: dict[tuple[Cell, str, bool], list[float]] = {}
     for folder in (paths.RESULTS / "records" / machine).glob("*/"):
@@ -111,7 +111,8 @@ def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, s
     def seconds(cell: Cell, kind: str) -> float:
         if answered := took.get((cell, kind, True)):
             return median(answered)
-        if failed := took.get((cell, COLD, False)):
+        failed = took.get((cell, COLD, False), ())
+        if len(failed) >= arms:
             return median(failed) if kind == COLD else 0.0
         return _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
 
@@ -120,7 +121,7 @@ def seconds_of_trials(machine: str, cells: Iterable[Cell]) -> dict[tuple[Cell, s
 
 def estimate_seconds(machine: str, wanted: Mapping[Cell, Mapping[str, int]], arms: int) -> float:
     """What these trials of each cell, by kind, will take, in as many arms."""
-    seconds = seconds_of_trials(machine, wanted)
+    seconds = seconds_of_trials(machine, wanted, arms)
     one = sum(many * seconds[cell, kind] for cell, kinds in wanted.items() for kind, many in kinds.items())
     return _OVERHEAD * arms * one
 
