@@ -225,7 +225,7 @@ def test_what_cannot_be_told_says_how_many_rounds_would_tell():
     rounds = int(found.experiment.split()[-1])
     assert 4 < rounds <= 40
     assert found.experiment == (
-        f"About {rounds} rounds side by side would tell: bench run v6.4.0 --model ppca --warm {rounds}"
+        f"About {rounds} rounds side by side would tell: bench run v6.4.0 --model ppca --n 500 --warm {rounds}"
     )
     alike = replace(found, times=(pair[0], replace(pair[0], measurement=replace(pair[0].measurement, backend="b9"))))
     assert alike.experiment == "They are too alike for 40 rounds to tell"

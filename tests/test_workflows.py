@@ -286,7 +286,7 @@ def test_no_recipe_lets_a_shell_expand_a_name(recipe):
 def test_by_hand_it_takes_releases_benchmarks_rounds_and_a_runner():
     inputs = WORKFLOWS["measure"][True]["workflow_dispatch"]["inputs"]
     assert set(inputs) == {
-        "releases", "models", "all-sizes", "backends", "history", "warm", "blame", "runner", "machine"
+        "releases", "models", "sizes", "backends", "history", "warm", "blame", "runner", "machine"
     }  # fmt: skip
     assert all("inputs." not in command for _, _, command in RUNS)
 

@@ -235,8 +235,6 @@ class Answer:
     without: tuple[Measurement, ...]
     newer: tuple[str, ...] = ()
     """Newer releases in which it was measured, and no backend gave a valid answer."""
-    smallest: bool = True
-    """Whether no smaller size of the model was measured."""
 
     @property
     def winners(self) -> list[Time]:
@@ -257,8 +255,8 @@ class Answer:
         needed = [t.rounds_to_tell_from(best) for t in others if not t.is_same_as(best)]
         if math.inf in needed:
             return f"They are too alike for {_MOST_ROUNDS} rounds to tell"
-        command = f"bench run {self.tag} --model {self.model}{'' if self.smallest else ' --all-sizes'}"
-        return f"About {max(needed)} rounds side by side would tell: {command} --warm {max(needed)}"
+        command = f"bench run {self.tag} --model {self.model} --n {self.n} --warm {max(needed)}"
+        return f"About {max(needed)} rounds side by side would tell: {command}"
 
     @property
     def contaminated(self) -> list[str]:
@@ -351,8 +349,7 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None, 
     without = tuple(m for m in measured if m.backend not in timed)
     later = content.tags[content.tags.index(tag) + 1 :] if tag in content.tags else []
     newer = tuple(t for t in later if any(key[:2] == (model, n) for key in content.cells[t]))
-    smallest = n == min(size for of, size in content.sizes if of == model)
-    return Answer(model, n, tag, tuple(times), without, newer, smallest)
+    return Answer(model, n, tag, tuple(times), without, newer)
 
 
 def _beside_most(sittings: Sequence[Sequence[Measurement]]) -> list[Measurement]:

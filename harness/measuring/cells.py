@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -30,11 +30,13 @@ def can_be_sampled(cell: Cell, description: Mapping) -> bool:
 
 
 def cells(
-    description: Mapping, small: bool, models: Iterable[str] = MODELS, backends: Iterable[str] | None = None
-) -> list[Cell]:
-    """The parameter sets of these models, at every size or the smallest only, and of these backends or all.
+    description: Mapping, small: bool, models: Iterable[str] = MODELS, backends: Iterable[str] | None = None,
+    sizes: Collection[int] | None = None,
+) -> list[Cell]:  # fmt: skip
+    """The parameter sets of these models, at every size or the smallest only, or at these `sizes`, and of these
+    backends or all.
 
-    Raises BenchError for a model or a backend that does not exist.
+    Raises BenchError for a model or a backend that does not exist, and for a size that none of the models has.
     """
     known = description["models"]
     models, backends = list(models), list(backends or description["backends"])
@@ -42,9 +44,13 @@ def cells(
         for name in names:
             if name not in existing:
                 raise BenchError(f"There is no {what} {name!r}: choose one of {', '.join(existing)}.")
+    for size in sizes or ():
+        if not any(size in known[model]["sizes"] for model in models):
+            has = (f"{model} has {', '.join(map(str, known[model]['sizes']))}" for model in sorted(models))
+            raise BenchError(f"There is no size {size}: {'; '.join(has)}.")
     return [
         Cell(model, n, backend)
         for model in models
-        for n, backend in product(known[model]["sizes"][: 1 if small else None], description["backends"])
-        if backend in backends
+        for n, backend in product(known[model]["sizes"][: 1 if small and not sizes else None], description["backends"])
+        if backend in backends and (not sizes or n in sizes)
     ]

@@ -32,12 +32,13 @@ def run_command(
     releases: Annotated[
         list[str] | None, typer.Argument(help="Releases such as v6.4.0; the two newest if none.")
     ] = None,
-    all_sizes: Annotated[
-        bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
-    ] = False,
     model: Annotated[
         list[str] | None, typer.Option(help="A model, also several times; ppca and discrete if none.")
     ] = None,
+    n: Annotated[list[int] | None, typer.Option(help="A size, also several times; the smallest if none.")] = None,
+    all_sizes: Annotated[
+        bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
+    ] = False,
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
     warm: Annotated[int, typer.Option(min=0, envvar="BENCH_WARM_TRIALS", help="Warm trials after each cold one.")] = 2,
     budget: Annotated[
@@ -57,7 +58,7 @@ def run_command(
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
     chosen.sort(key=lambda s: s.date)
     machine, description = machine_name(), inside()
-    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    wanted = cells.cells(description, not all_sizes, models=model or cells.MODELS, backends=backend, sizes=n)
     # Where the time is limited, one warm trial is enough.
     least = warm if budget is None else min(1, warm)
     done = set() if again else run.measured(machine, chosen, description, least)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from harness.errors import BenchError
 from harness.measuring import cells, history, run
 from harness.measuring.rounds import of_each_kind
 from harness.output import console, counted, minutes
@@ -44,9 +43,7 @@ def history_command(
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.last_patches(known)
     chosen = sorted({s.tag: s for s in chosen}.values(), key=lambda s: s.date)
     machine, description = machine_name(), inside()
-    wanted = cells.cells(description, small=not n, models=model or cells.MODELS, backends=backend)
-    if n:
-        wanted = _of_sizes(wanted, n, description)
+    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
     each = of_each_kind(warm)
     blocks = history.missing(machine, chosen, wanted, each, description, again)
     console.print(
@@ -85,16 +82,6 @@ def history_command(
             "bench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr
         )
         raise typer.Exit(130) from None
-
-
-def _of_sizes(wanted: list[cells.Cell], sizes: list[int], description: dict) -> list[cells.Cell]:
-    """Those of some sizes. Raises BenchError for one that no model has."""
-    existing = {model: description["models"][model]["sizes"] for model in {c.model for c in wanted}}
-    for size in sizes:
-        if not any(size in its for its in existing.values()):
-            known = "; ".join(f"{model} has {', '.join(map(str, its))}" for model, its in sorted(existing.items()))
-            raise BenchError(f"There is no size {size}: {known}.")
-    return [cell for cell in wanted if cell.n in sizes]
 
 
 def _show(machine: str, blocks: list[history.Block], each: dict[str, int]) -> None:

@@ -41,8 +41,8 @@ Models = Annotated[
 Backends = Annotated[
     list[str] | None, typer.Option("--backend", envvar="BENCH_BACKENDS", help="A backend; all if none.")
 ]
-AllSizes = Annotated[
-    bool, typer.Option("--all-sizes", envvar="BENCH_ALL_SIZES", help="Every size of a model, not the smallest only.")
+Sizes = Annotated[
+    list[int] | None, typer.Option("--n", envvar="BENCH_SIZES", help="A size; the smallest of each model if none.")
 ]
 History = Annotated[
     bool, typer.Option("--history", envvar="BENCH_HISTORY", help="The history's missing blocks, not single stacks.")
@@ -110,7 +110,7 @@ def plan(
         int | None, typer.Option(min=1, max=256, help="Runners at most, the newest first; 20 if none, 256 for blocks.")
     ] = None,
     of_history: History = False,
-    all_sizes: AllSizes = False,
+    n: Sizes = None,
     to: Annotated[Path | None, typer.Option(help="A file to write it to as well.")] = None,
 ) -> None:
     """Print the stacks that are not wholly measured on this machine, newest first, as a JSON list for a matrix; or the
@@ -119,7 +119,7 @@ def plan(
     if named and of_history:
         raise BenchError("The history is of all minor releases: name releases, or ask for --history.")
     machine, description = machine_name(), inside()
-    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
     if of_history:
         names = planning.left_of_history(machine, wanted, description, warm)
     else:
@@ -139,7 +139,7 @@ def measure(
     model: Models = None,
     backend: Backends = None,
     warm: Warm = 8,
-    all_sizes: AllSizes = False,
+    n: Sizes = None,
 ) -> None:
     """Measure what is left of a release, side by side with the one before it, or of a block of the history, and copy
     all that this machine has of it: a shard's work.
@@ -148,7 +148,7 @@ def measure(
     """
     ensure_timeline()
     machine, description = machine_name(), inside()
-    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
     work = planning.work(name, wanted)
     _hand_on(work, to)
     try:
@@ -209,7 +209,7 @@ def collect_command(
     model: Models = None,
     backend: Backends = None,
     warm: Warm = 8,
-    all_sizes: AllSizes = False,
+    n: Sizes = None,
     branch: Branch = "main",
 ) -> None:
     """Check what shards have measured on this machine (or the one that BENCH_MACHINE names), and push what is new.
@@ -222,12 +222,12 @@ def collect_command(
     if below and not below.is_dir():
         _say(f"There is no folder {below}: no shard has come.")
     description = inside()
-    wanted = cells.cells(description, small=not all_sizes, models=model or cells.MODELS, backends=backend)
+    wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
     works = [planning.work(name, wanted) for name in release or []]
     chosen = [s for w in works for s in (w.stacks if w.is_history else w.stacks[-1:])] or locks.load_stacks()
     planned = frozenset((c.model, c.n, c.backend) for c in wanted)
-    # One more where an answer was wrong, and another seed decided.
-    trials = 1 + sum(rounds.of_each_kind(warm).values())
+    # Where an answer was wrong another seed decides, in all stacks of a block; and what was interrupted begins anew.
+    trials = 2 * sum(rounds.of_each_kind(warm).values())
     task = Task(machine_name(), {s.tag: s for s in chosen}, planned, description["protocol"], trials=trials)
     found_below, strange = shards.artifacts(below, task, wanted, release) if below else ([], [])
     found_below += [Shard(folder, task) for folder in folders or []]
