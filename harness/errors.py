@@ -22,6 +22,14 @@ class UnresolvableError(BenchError):
     """Versions that do not go together: there is no such stack, whenever one asks."""
 
 
+class LostStackError(BenchError):
+    """A stack that cannot be installed, though it was locked: a version was withdrawn from the index, say."""
+
+    def __init__(self, tag: str, why: str) -> None:
+        super().__init__(why)
+        self.tag = tag
+
+
 class NotMeasuredError(BenchError):
     """A comparison that could not be made, which is neither of its answers."""
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.errors import MachineError
+from harness.errors import BenchError, MachineError
 from harness.measuring import history, history_command, run
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Rounds
@@ -169,6 +169,17 @@ def test_the_oldest_goes_first_and_never_one_that_is_needed(disk):
     assert left() == ["v6.1.0", "v6.3.2"]
 
 
+def test_packages_that_uv_keeps_go_only_where_deleting_stacks_is_not_enough(disk, monkeypatch):
+    asked = []
+    monkeypatch.setattr(room, "run_uv", lambda arguments, doing: asked.append(arguments[:2]))
+    disk(1, *STACKS[:2])
+    room.make_room(STACKS[:3], STACKS)
+    assert asked == []
+    disk(0)
+    room.make_room(STACKS, STACKS)
+    assert asked == [["cache", "prune"]]
+
+
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """The command, with stand-ins for stacks, by tag the plans of their trials; returns what it said."""
@@ -178,6 +189,8 @@ def bench(tmp_path, monkeypatch):
 
     def command(*arguments, **plans):
         def stand_in(stack):
+            if stack.tag in command.cannot:
+                raise command.cannot[stack.tag]
             plan = plans.get(stack.tag.replace(".", "_"))
             made = arms.setdefault(stack.tag, arm(tmp_path, stack.tag, plan))
             return replace(made, stack=stack)
@@ -187,7 +200,7 @@ def bench(tmp_path, monkeypatch):
         monkeypatch.setattr(history_command, "inside", lambda: inside() | DESCRIPTION)
         return CliRunner().invoke(app, ["history", *arguments])
 
-    command.arms = arms
+    command.arms, command.cannot = arms, {}
     return command
 
 
@@ -204,6 +217,21 @@ def test_the_plan_alone_measures_nothing(bench):
     assert f"{len(last_patches(load_stacks()))} releases" in " ".join(done.output.split())
     assert "This will take about" in done.output
     assert not bench.arms
+
+
+def test_a_release_that_can_be_installed_no_more_is_left_out_by_name_and_keeps_no_other(bench):
+    bench.cannot["v6.2.0"] = BenchError("Stack v6.2.0 cannot be installed: there is no numpy 9.")
+    done = bench(*TAGS, "--backend", "pymc-c", "--model", "ppca", "--warm", "2")
+    assert done.exit_code == 0, done.output
+    assert "v6.2.0 is left out. Stack v6.2.0 cannot be installed: there is no numpy 9." in done.output
+    assert {tag for tag, one in bench.arms.items() if ran(one)} == {"v6.1.0", "v6.3.2", "v6.4.0"}
+
+
+def test_without_a_network_no_release_is_left_out(bench):
+    bench.cannot["v6.2.0"] = MachineError("The package index cannot be reached.")
+    done = bench(*TAGS, "--backend", "pymc-c", "--model", "ppca")
+    assert done.exception is bench.cannot["v6.2.0"]
+    assert not any(ran(one) for one in bench.arms.values())
 
 
 def test_when_the_time_is_up_no_block_begins(bench):

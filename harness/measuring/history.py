@@ -8,17 +8,21 @@ of different days and machines continue each other. It must not know how rounds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.errors import MachineError
+from rich.console import Console
+
+from harness.errors import LostStackError, MachineError
 from harness.measuring import run
 from harness.measuring.cells import Cell, can_be_sampled
-from harness.measuring.rounds import WARM
+from harness.measuring.rounds import WARM, of_each_kind
+from harness.output import counted, minutes
 from harness.results.metrics import contaminated
 from harness.results.records import Measurement
-from harness.stacks import room
+from harness.stacks import locks, room
 from harness.stacks.locks import Stack
 
 # Of fewer rounds, nothing tells how they vary.
@@ -112,3 +116,33 @@ def _parts(block: Block, most: int) -> list[Block]:
             "some space on the disk, and try again."
         )
     return [Block(block.cell, block.stacks[i : i + most]) for i in range(0, len(block.stacks) - 1, most - 1)]
+
+
+def measure(
+    console: Console, machine: str, stacks: Sequence[Stack], cells: Sequence[Cell], description: Mapping, warm: int,
+    again: bool = False, deadline: float | None = None,
+) -> Iterator[Block]:  # fmt: skip
+    """Measure what is missing, part by part as the disk has room; gives each when it is done.
+
+    From `deadline` on, of `time.monotonic`, no part begins. A release that can be installed no more, since a version
+    was withdrawn, is left out by name.
+    """
+    known, each = locks.load_stacks(), of_each_kind(warm)
+    left = in_parts(missing(machine, stacks, cells, each, description, again), known)
+    while left:
+        if deadline is not None and time.monotonic() > deadline:
+            console.print(f"The time is up: {counted(len(left), 'block')} left.")
+            return
+        part, *later = left
+        console.rule(f"{part}, about {minutes(estimate_seconds(machine, [part], each))}")
+        room.make_room(part.stacks, known)
+        try:
+            run.measure(console, machine, part.stacks, [part.cell], description, warm, repeats=REPEATS)
+        except LostStackError as error:
+            console.print(f"{error.tag} is left out. {error}")
+            stacks = [s for s in stacks if s.tag != error.tag]
+            cells = list(dict.fromkeys(block.cell for block in left))
+            left = in_parts(missing(machine, stacks, cells, each, description, again), known)
+            continue
+        yield part
+        left = later

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from harness.measuring import cells, history, run
+from harness.measuring import cells, history
 from harness.measuring.rounds import of_each_kind
 from harness.output import console, counted, minutes
 from harness.results.machines import machine_name
@@ -40,7 +40,7 @@ def history_command(
     """
     ensure_timeline()
     known = locks.load_stacks()
-    chosen = [locks.get_stack(r) for r in releases] if releases else locks.last_patches(known)
+    chosen = [locks.get_stack(r) for r in releases] if releases else filter(locks.installs, locks.last_patches(known))
     chosen = sorted({s.tag: s for s in chosen}.values(), key=lambda s: s.date)
     machine, description = machine_name(), inside()
     wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
@@ -70,13 +70,8 @@ def history_command(
         return
     deadline = None if budget is None else time.monotonic() + 60 * budget
     try:
-        for done, part in enumerate(parts):
-            if deadline is not None and time.monotonic() > deadline:
-                console.print(f"The time is up: {counted(len(parts) - done, 'block')} left.")
-                break
-            console.rule(str(part))
-            room.make_room(part.stacks, known)
-            run.measure(console, machine, part.stacks, [part.cell], description, warm, repeats=history.REPEATS)
+        for _ in history.measure(console, machine, chosen, wanted, description, warm, again, deadline):
+            pass
     except KeyboardInterrupt:
         print(
             "bench: interrupted; what was measured is kept, and the same command goes on from there.", file=sys.stderr

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from harness import paths
-from harness.errors import BenchError
+from harness.errors import BenchError, LostStackError, MachineError
 from harness.measuring import alone, parent, rounds
 from harness.measuring.cells import Cell, can_be_sampled
 from harness.measuring.rounds import COLD, WARM, Trial
@@ -166,7 +166,12 @@ def measure(
     with console.status("installing") as status:
         for number, stack in enumerate(stacks, start=1):
             status.update(f"installing {stack.tag} ({number} of {len(stacks)})")
-            arms.append(rounds.arm(stack))
+            try:
+                arms.append(rounds.arm(stack))
+            except MachineError:
+                raise
+            except BenchError as error:
+                raise LostStackError(stack.tag, str(error)) from error
     side_by_side = rounds.Rounds(arms, machine, description, repeats=repeats)
     each = rounds.of_each_kind(warm)
     title = " | ".join(stack.tag for stack in stacks)

@@ -24,7 +24,7 @@ from harness.paths import ROOT
 from harness.results import store
 from harness.results.collecting import Collected, Shard, Task
 from harness.results.machines import machine_name
-from harness.stacks import locks, proposals, room
+from harness.stacks import locks, proposals
 from harness.stacks.locks import Stack
 from harness.stacks.timeline import ensure_timeline
 from harness.suite import inside
@@ -152,13 +152,7 @@ def measure(
     work = planning.work(name, wanted)
     _hand_on(work, to)
     try:
-        for stacks, its, repeats in _steps(work, machine, description, warm):
-            seconds = run.estimate_seconds(machine, dict.fromkeys(its, rounds.of_each_kind(warm)), len(stacks))
-            _say(
-                f"{few([s.tag for s in stacks])}, {its[0].model}: {counted(len(its), 'parameter set')}, "
-                f"about {minutes(seconds)}."
-            )
-            run.measure(console, machine, stacks, its, description, warm, repeats=repeats)
+        for _ in _measured(work, machine, description, warm):
             # Now, and not at the end: a runner that dies takes with it what it has not handed on.
             _hand_on(work, to)
     except KeyboardInterrupt:
@@ -166,19 +160,20 @@ def measure(
         raise typer.Exit(130) from None
 
 
-def _steps(
-    work: planning.Work, machine: str, description: dict, warm: int
-) -> Iterator[tuple[Sequence[Stack], list[cells.Cell], int]]:
-    """What is measured at a time: in which stacks, which parameter sets, and how often a trial is repeated."""
+def _measured(work: planning.Work, machine: str, description: dict, warm: int) -> Iterator[object]:
+    """What is left of a work, part by part as it is measured."""
     if work.is_history:
-        blocks = history.missing(machine, work.stacks, work.cells, rounds.of_each_kind(warm), description)
-        for part in history.in_parts(blocks, locks.load_stacks()):
-            room.make_room(part.stacks, locks.load_stacks())
-            yield part.stacks, [part.cell], history.REPEATS
+        yield from history.measure(console, machine, work.stacks, work.cells, description, warm)
         return
     done = run.measured(machine, work.stacks, description, warm)
-    for _, group in groupby((c for c in work.cells if c not in done), key=lambda c: c.model):
-        yield work.stacks, list(group), 0
+    for model, group in groupby((c for c in work.cells if c not in done), key=lambda c: c.model):
+        its = list(group)
+        seconds = run.estimate_seconds(machine, dict.fromkeys(its, rounds.of_each_kind(warm)), len(work.stacks))
+        _say(
+            f"{few([s.tag for s in work.stacks])}, {model}: {counted(len(its), 'parameter set')}, "
+            f"about {minutes(seconds)}."
+        )
+        yield run.measure(console, machine, work.stacks, its, description, warm)
 
 
 @app.command()

@@ -57,7 +57,7 @@ def left(chosen: Sequence[Stack], machine: str, wanted: Sequence[Cell], descript
     return [
         stack.tag
         for stack in sorted(chosen, key=lambda s: s.date, reverse=True)
-        if installs(stack) and not set(wanted) <= run.measured(machine, side_by_side(stack), description, warm)
+        if locks.installs(stack) and not set(wanted) <= run.measured(machine, side_by_side(stack), description, warm)
     ]
 
 
@@ -69,15 +69,10 @@ def left_of_history(machine: str, wanted: Sequence[Cell], description: Mapping, 
 
 def of_history() -> list[Stack]:
     """The releases that have a part in the history: the last patch of each minor release that can be installed."""
-    return [stack for stack in locks.last_patches(locks.load_stacks()) if installs(stack)]
+    return [stack for stack in locks.last_patches(locks.load_stacks()) if locks.installs(stack)]
 
 
 def side_by_side(stack: Stack) -> list[Stack]:
     """The stacks that are measured in the same rounds as this one: the one before it that can be installed, and it."""
-    before = [s for s in locks.load_stacks() if s.date < stack.date and installs(s)]
+    before = [s for s in locks.load_stacks() if s.date < stack.date and locks.installs(s)]
     return [*sorted(before, key=lambda s: s.date)[-1:], stack]
-
-
-def installs(stack: Stack) -> bool:
-    """Whether it could be installed when it was locked."""
-    return "install" not in locks.recorded_imports().get(stack.tag, {})

@@ -228,6 +228,11 @@ def recorded_imports(folder: Path = STACKS) -> dict[str, dict[str, str]]:
     return _read_json(folder / "imports.json", dict[str, str])
 
 
+def installs(stack: Stack) -> bool:
+    """Whether it could be installed when it was locked."""
+    return "install" not in recorded_imports().get(stack.tag, {})
+
+
 def check_recorded(hashes: Mapping[str, str], folder: Path = STACKS) -> None:
     """Compare generated commit hashes, in order of date, with those on record.
 

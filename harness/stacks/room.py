@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from harness.paths import CACHE
 from harness.stacks import environments
 from harness.stacks.locks import Stack
+from harness.stacks.uv_command import run_uv
 
 STACK_BYTES = 1_400_000_000
 """What a stack takes at most, with its byte code: uv links what several have in common."""
@@ -34,10 +35,13 @@ def _is_there(stack: Stack) -> bool:
 
 
 def make_room(stacks: Collection[Stack], known: Iterable[Stack]) -> None:
-    """Delete what is installed of `known`, the oldest first, until `stacks` have room; of these, nothing."""
+    """Delete what is installed of `known`, the oldest first, until `stacks` have room; of these, nothing. Where that is
+    not enough, uv gives up the packages that it keeps for later, which are most of what a deleted stack took."""
     for stack in known:
         if lacking_bytes(stacks) <= free_bytes():
             return
         if stack not in stacks:
             environments.remove(environments.path_of(stack))
             shutil.rmtree(environments.bytecode_of(stack), ignore_errors=True)
+    if lacking_bytes(stacks) > free_bytes():
+        run_uv(["cache", "prune", "--ci", "--quiet"], "The packages that uv keeps cannot be given up")
