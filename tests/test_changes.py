@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
-from harness.judging import changes
+from harness.cli import app
+from harness.judging import changes, commands
 from harness.results.metrics import COLD_SETUP, GRADIENT_COUNT, NODES, SAMPLING
 from harness.results.parts import Control
 from harness.results.records import Measurement
@@ -173,3 +175,42 @@ def test_turns_of_a_table_name_model_size_and_reason():
         "ppca", 500, "blackjax", "ok", "failed", "IPython",
     )  # fmt: skip
     assert changes.turns(release("ok"), release("ok")) == []
+
+
+@pytest.fixture
+def bench_steps(monkeypatch):
+    """What `bench steps` says where this was measured."""
+
+    def command(*measurements, arguments=()):
+        monkeypatch.setenv("BENCH_MACHINE", "box")
+        monkeypatch.setattr(commands.store, "load", lambda _: [content(*measurements)])
+        return CliRunner().invoke(app, ["steps", *arguments])
+
+    return command
+
+
+def test_the_steps_of_a_history_are_listed_the_largest_first_with_the_command_that_asks_why(bench_steps):
+    arms = {"v6.2.0": {}, "v6.3.2": {"clocks": {"setup": 4.0}}, "v6.4.0": {"clocks": {"setup": 12.0}}}
+    said = bench_steps(*side_by_side(arms, noise=0.01)).output.splitlines()
+    assert said[0].startswith("1. PyMC 6.3.2 → 6.4.0, ppca n=500 pymc-c, the whole trial: ×2.23 (")
+    assert said[1].strip() == "bench blame v6.3.2 v6.4.0 --model ppca --n 500 --backend pymc-c --metric total"
+    assert said[2].startswith("2. PyMC 6.2.0 → 6.3.2, ppca n=500 pymc-c, the whole trial: ×1.18 (")
+    assert len(said) == 4, "of one parameter set one line for each step"
+    said = bench_steps(*side_by_side(arms, noise=0.01), arguments=("--most", "1")).output.splitlines()
+    assert said[2:] == ["1 smaller ones: --most 2"]
+
+
+def test_where_there_is_no_step_it_says_what_would_tell_of_one(bench_steps):
+    error = bench_steps(*side_by_side({"v6.3.2": {}, "v6.4.0": {}})).exception
+    assert "No step is known on box" in str(error)
+    assert "bench history" in str(error)
+
+
+def test_what_sittings_do_not_agree_about_is_told_where_nothing_is_called():
+    one, other = (
+        side_by_side({"v6.3.2": {}, "v6.4.0": {"clocks": {"setup": setup}}}, block=block)
+        for block, setup in (("a", 2.0), ("b", 4.5))
+    )
+    (step,) = steps(*one, *other)
+    assert {"warm_setup", "cold_setup"} <= {c.quantity.name for c in step.disagreeing}
+    assert all(c not in (*step.slower, *step.faster) for c in step.disagreeing)

@@ -174,6 +174,13 @@ def test_sittings_that_disagree_are_told_with_the_ratio_of_each():
     assert of(found, "finish").sittings == ()
 
 
+def test_what_is_slower_in_one_sitting_and_faster_in_another_is_called_neither():
+    found = of(of_two_sittings({"clocks": {"setup": 2.0}}, {"clocks": {"setup": 4.5}}), "warm_setup")
+    assert found.sittings == pytest.approx((0.67, 1.5), rel=0.03)
+    assert found.verdict == CANNOT_TELL
+    assert of(of_two_sittings({"clocks": {"setup": 4.5}}, {"clocks": {"setup": 6.0}}), "warm_setup").verdict == WORSE
+
+
 def test_one_sitting_and_sittings_that_agree_do_not_disagree():
     for found in (compared({"clocks": {"setup": 3.6}}), of_two_sittings(*[{"clocks": {"setup": 3.6}}] * 2)):
         assert {c.sittings for c in found.comparisons} == {()}

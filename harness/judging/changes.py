@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 
 from harness.judging.comparison import BETTER, WORSE, Compared, Comparison
-from harness.results.metrics import COUNTERS, GRADIENT_COUNT, Metric
+from harness.results.metrics import COUNTERS, GRADIENT_COUNT, TOTAL, Metric
 from harness.results.records import Measurement
 from harness.results.store import Key, MachineResults
 
@@ -96,6 +96,24 @@ class Step:
         """What they call faster, or less, the smallest ratio first."""
         return [c for c in self.comparisons if c.verdict == BETTER][::-1]
 
+    @property
+    def called(self) -> list[Comparison]:
+        """Of each parameter set that differs the one number that says most: the whole trial, where that differs, else
+        the one that differs most, by the wall clock where one does."""
+        found: dict[Key, Comparison] = {}
+        for c in (*self.slower, *self.faster):
+            found[c.key] = max(found.get(c.key, c), c, key=_says)
+        return list(found.values())
+
+    @property
+    def disagreeing(self) -> list[Comparison]:
+        """What sittings do not agree about, and nothing is said of."""
+        return [c for c in self.comparisons if c.sittings and c.verdict not in (WORSE, BETTER)]
+
+
+def _says(c: Comparison) -> tuple:
+    return (c.quantity.metric is TOTAL and not c.quantity.cpu, not c.quantity.cpu, abs(c.judged.estimate.mean))
+
 
 def step(content: MachineResults, old: str, new: str) -> Step:
     """What changed between two releases on a machine."""
@@ -160,11 +178,12 @@ def _answered(content: MachineResults, key: Key) -> list[str]:
 @dataclass(frozen=True)
 class Link:
     """A release in a chain: `index` is what it takes over what the first takes, 1 there, and `error` that of its
-    logarithm, of which `REACH` make the 95 % interval."""
+    logarithm, of which `REACH` make the 95 % interval. `sittings` are as of its comparison: they disagree."""
 
     tag: str
     index: float
     error: float
+    sittings: tuple[float, ...] = ()
 
 
 @cache
@@ -201,7 +220,7 @@ def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, qu
     estimate = ratio.judged.estimate
     low, high = (end(*estimate.interval(), *ratio.sittings) for end in (min, max))
     error = math.log(high / low) / (2 * REACH)
-    return Link(tag, base.index * estimate.ratio, math.hypot(base.error, error))
+    return Link(tag, base.index * estimate.ratio, math.hypot(base.error, error), ratio.sittings)
 
 
 def _ratio(content: MachineResults, old: str, new: str, key: Key, quantity: str) -> Comparison | None:

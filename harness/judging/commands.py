@@ -1,4 +1,4 @@
-"""The commands that say what was measured: `bench summary` and `bench agreement`."""
+"""The commands that say what was measured: `bench summary`, `bench steps` and `bench agreement`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from rich.table import Column, Table
 
 from harness import paths
 from harness.errors import BenchError
-from harness.judging import agreement
+from harness.judging import agreement, changes
 from harness.judging.summary import summarise
 from harness.output import console
+from harness.results import store
+from harness.results.blames import Question
 from harness.results.machines import machine_name
 from harness.results.records import read_records
 from harness.stacks import locks
@@ -37,6 +39,44 @@ def summary_command(
             f"Nothing valid has been measured for {', '.join(s.tag for s in chosen)} on {machine}: "
             f"measure it with `bench run`{others}."
         )
+
+
+def steps_command(
+    model: Annotated[list[str] | None, typer.Option(help="A model, also several times; all if none.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+) -> None:
+    """Print the steps of this machine's history that rounds call, the largest first, and what made them or the command
+    that asks."""
+    machine = machine_name()
+    contents = store.load(store.Results(paths.RESULTS, inside()))
+    content = next((c for c in contents if c.machine == machine), None)
+    steps = changes.steps_of(content) if content else []
+    found = [
+        (step, called)
+        for step in steps
+        for called in step.called
+        if called.key[0] in (model or content.models)
+    ]  # fmt: skip
+    if not found:
+        raise BenchError(
+            f"No step is known on {machine}: releases are compared where they were measured side by side, as by "
+            "`bench history`."
+        )
+    found.sort(key=lambda item: -abs(item[1].judged.estimate.mean))
+    for number, (step, c) in enumerate(found[:most], start=1):
+        estimate, (name, n, backend) = c.judged.estimate, c.key
+        low, high = estimate.interval()
+        blamed = content.blames.of_number(step.old, step.new, c.key, c.quantity.name, estimate.ratio > 1)
+        question = Question(step.old, step.new, name, n, backend, c.quantity.metric.name)
+        console.print(
+            f"{number}. PyMC {step.old[1:]} → {step.new[1:]}, {name} n={n} {backend}, {c.quantity.phrase}: "
+            f"×{estimate.ratio:.2f} ({low:.2f} to {high:.2f})",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        told = f"It was {' and '.join(map(str, blamed.packages))}{blamed.how_many}." if blamed else question.command
+        console.print(f"   {told}", highlight=False, soft_wrap=True)
+    if len(found) > most:
+        console.print(f"{len(found) - most} smaller ones: --most {len(found)}")
 
 
 def agreement_command() -> None:

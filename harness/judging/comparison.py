@@ -176,8 +176,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`slower`, `faster`, `same` or `cannot tell`; of what is no time, `slower` is more of it."""
-        if self.judged is None:
+        """`slower`, `faster`, `same` or `cannot tell`; of what is no time, `slower` is more of it. Nothing is said of
+        what is slower in one sitting and faster in another, by more than is the same."""
+        opposed = self.sittings and min(self.sittings) < 1 < max(self.sittings)
+        if self.judged is None or (opposed and max(map(abs, map(math.log, self.sittings))) > math.log(1 + MARGIN)):
             return CANNOT_TELL
         if self.called:
             return WORSE if self.judged.estimate.mean > 0 else BETTER

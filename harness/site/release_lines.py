@@ -69,6 +69,7 @@ def _linked(content: MachineResults, key: Key, metric: Metric) -> list[dict]:
             low, high = interval(link)
             more = "" if link is last else f" by its ratio to PyMC {last.tag[1:]}"
             more += f", {link.index:.3g} times PyMC {first}, {low:.3g} to {high:.3g}" if link.error else ""
+            more += ", by sittings that disagree" if link.sittings else ""
             rows.append({"tag": link.tag, "value": level * link.index, "low": level * low, "high": level * high,
                          "run": f"{key[2]} {first}", "more": more})  # fmt: skip
             alone.pop(link.tag)
