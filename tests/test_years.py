@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from harness.judging.changes import chains
+from harness.judging.chains import chains
 from harness.judging.years import interval, years
 from harness.results.metrics import TOTAL
 from harness.site import release_lines

@@ -8,7 +8,7 @@ and stacks, and nothing of pages.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -19,7 +19,6 @@ from harness.results.metrics import COUNTERS, GRADIENT_COUNT, TOTAL, Metric
 from harness.results.records import Measurement
 from harness.results.store import Key, MachineResults
 
-REACH = 1.96
 MATTERS = 1.1
 """The factor by which a graph must have grown for somebody to be told: nearly every release adds a node or two."""
 
@@ -158,7 +157,7 @@ def steps_of(content: MachineResults) -> list[Step]:
     found = [step(content, old, new) for old, new in pairwise(content.tags)]
     across: dict[tuple[str, str], list[Key]] = {}
     for key in content.order({key for cells in content.cells.values() for key in cells}):
-        for pair in pairwise(_answered(content, key)):
+        for pair in pairwise(answered(content, key)):
             across.setdefault(pair, []).append(key)
     for old, new in across.keys() - {(s.old, s.new) for s in found}:
         keys = across[old, new]
@@ -170,83 +169,6 @@ def steps_of(content: MachineResults) -> list[Step]:
     return sorted(found, key=lambda s: (order(s.new), order(s.old)), reverse=True)
 
 
-def _answered(content: MachineResults, key: Key) -> list[str]:
+def answered(content: MachineResults, key: Key) -> list[str]:
     """The releases with an answer of a parameter set, oldest first."""
     return [tag for tag in content.tags if key in content.cells[tag] and content.cells[tag][key].outcome == "ok"]
-
-
-@dataclass(frozen=True)
-class Link:
-    """A release in a chain: `index` is what it takes over what the first takes, 1 there, and `error` that of its
-    logarithm, of which `REACH` make the 95 % interval. `sittings` are as of its comparison: they disagree."""
-
-    tag: str
-    index: float
-    error: float
-    sittings: tuple[float, ...] = ()
-
-
-@cache
-def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
-    """A quantity's history by ratios of releases measured in the same rounds, on whatever machines: unbroken runs of
-    releases, oldest first, each measured beside one of those before it.
-
-    A release is held against the oldest one with which it has as many rounds as with the nearest: where a whole history
-    was measured side by side that is the first, and errors add up over blocks, not over releases. One that was measured
-    beside none of the others, as by a later job, breaks no run.
-    """
-    runs: list[list[Link]] = []
-    here, anywhere = set(_answered(content, key)), _anywhere(content)
-    for tag in (stack.tag for stack in content.stacks):
-        measured_here = key in content.cells.get(tag, {})
-        if tag not in here and (measured_here or not any(m.outcome == "ok" for m in anywhere.get((tag, key), ()))):
-            continue
-        joined = ((run, link) for run in runs[::-1] if (link := _joined(content, run, tag, key, quantity)))
-        run, link = next(joined, ([], Link(tag, 1.0, 0.0)))
-        if not run:
-            runs.append(run)
-        run.append(link)
-    return [run for run in runs if len(run) > 1]
-
-
-def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, quantity: str) -> Link | None:
-    """A release as a link of a run, if it was measured beside one that is."""
-    nearest = next((r for link in run[::-1] if (r := _ratio(content, link.tag, tag, key, quantity))), None)
-    if nearest is None:
-        return None
-    of_run = ((link, _ratio(content, link.tag, tag, key, quantity)) for link in run)
-    base, ratio = next((link, r) for link, r in of_run if r and r.rounds >= nearest.rounds)
-    # As wide as what few rounds say is uncertain, and as sittings that disagree.
-    estimate = ratio.judged.estimate
-    low, high = (end(*estimate.interval(), *ratio.sittings) for end in (min, max))
-    error = math.log(high / low) / (2 * REACH)
-    return Link(tag, base.index * estimate.ratio, math.hypot(base.error, error), ratio.sittings)
-
-
-def _ratio(content: MachineResults, old: str, new: str, key: Key, quantity: str) -> Comparison | None:
-    if _blocks(content, old, key).isdisjoint(_blocks(content, new, key)):
-        return None
-    comparisons = _beside_anywhere(content, old, new).comparisons
-    return next((c for c in comparisons if c.judged and c.key == key and c.quantity.name == quantity), None)
-
-
-@cache
-def _anywhere(content: MachineResults) -> Mapping[tuple[str, Key], Sequence[Measurement]]:
-    found: dict[tuple[str, Key], list[Measurement]] = {}
-    for m in (*content.all_measurements, *content.elsewhere):
-        found.setdefault((m.tag, (m.model, m.n, m.backend)), []).append(m)
-    return found
-
-
-@cache
-def _beside_anywhere(content: MachineResults, old: str, new: str) -> Compared:
-    if not content.elsewhere:
-        return _beside(content, old, new)
-    return Compared(
-        *([m for (of, _), its in _anywhere(content).items() if of == tag for m in its] for tag in (old, new))
-    )
-
-
-@cache
-def _blocks(content: MachineResults, tag: str, key: Key) -> set[str]:
-    return {r.round.block for m in _anywhere(content).get((tag, key), ()) for r in m.records if r.round}

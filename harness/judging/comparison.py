@@ -174,7 +174,7 @@ class Comparison:
     sittings: tuple[float, ...] = ()
     """The ratio in each sitting, oldest first, where these disagree by more than chance; else none."""
 
-    @property
+    @cached_property
     def verdict(self) -> str:
         """`slower`, `faster`, `same` or `cannot tell`; of what is no time, `slower` is more of it. Nothing is said of
         what is slower in one sitting and faster in another, by more than is the same."""
@@ -219,7 +219,7 @@ class Compared:
         for key, found in self.pairs.items():
             for quantity in QUANTITIES:
                 both = values(quantity, found)
-                if both and not self._is_negligible(quantity, both, found):
+                if both and not is_negligible(quantity, both, found):
                     sides[key, quantity.name] = quantity, both
         judged = judge({which: [b.round for b in both] for which, (_, both) in sides.items()})
         called = paired.discoveries({which: j.p for which, j in judged.items()})
@@ -233,13 +233,6 @@ class Compared:
             )
             for which, (quantity, both) in sides.items()
         ]  # fmt: skip
-
-    @staticmethod
-    def _is_negligible(quantity: Quantity, both: Sequence[Both], found: Sequence[Pair]) -> bool:
-        if quantity.metric is not FINISH:
-            return False
-        whole = [r.clocks.total_wall_seconds for pair in found for r in (pair.old, pair.new) if r.kind == "warm"]
-        return max(max(b.old, b.new) for b in both) < _NEGLIGIBLE * median(whole)
 
     @property
     def dropped(self) -> int:
@@ -345,6 +338,20 @@ def values(quantity: Quantity, found: Sequence[Pair], every: bool = False) -> li
         for pair in of_kind
     ]
     return [b for b in both if b.old and b.new]
+
+
+def is_negligible(quantity: Quantity, both: Sequence[Both], found: Sequence[Pair]) -> bool:
+    """Whether it is so little of the whole trial that nobody waits for it."""
+    if quantity.metric is not FINISH:
+        return False
+    whole = [r.clocks.total_wall_seconds for pair in found for r in (pair.old, pair.new) if r.kind == "warm"]
+    return max(max(b.old, b.new) for b in both) < _NEGLIGIBLE * median(whole)
+
+
+def sittings_of(both: Sequence[Both]) -> tuple[float, ...]:
+    """The ratio in each sitting, oldest first, where these disagree by more than chance; else none."""
+    p = _disagree(both)
+    return () if p is None or p > paired.ERROR else tuple(math.exp(fmean(d)) for d in _by_sitting(both))
 
 
 def _by_sitting(both: Sequence[Both]) -> list[list[float]]:

@@ -14,7 +14,7 @@ knows numbers, and nothing of records.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -183,6 +183,12 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
     return Estimate(len(rounds), own.mean, error, freedom, lasting)
 
 
+def varying(comparisons: Iterable[Sequence[Round]]) -> Prior:
+    """How relatives' rounds vary, by all of them."""
+    fitted = [fit for rounds in comparisons if rounds and (fit := _fit(rounds)).freedom]
+    return prior([f.variance for f in fitted], [f.freedom for f in fitted])
+
+
 def share(rounds: int) -> float:
     """Of the error that is allowed, what a look after as many rounds may spend."""
     return LOOKS.get(rounds, LAST_LOOK)
@@ -205,8 +211,7 @@ def judge[Key](comparisons: Mapping[Key, Sequence[Round]], lasting: float = 0.0)
     found: dict[Key, Judged] = {}
     for look in sorted({look for look in LOOKS if look <= most} | set(map(len, comparisons.values())) - {0}):
         until = {key: rounds[:look] for key, rounds in comparisons.items()}
-        fitted = [fit for rounds in until.values() if rounds and (fit := _fit(rounds)).freedom]
-        known = prior([f.variance for f in fitted], [f.freedom for f in fitted])
+        known = varying(until.values())
         for key, rounds in until.items():
             is_its_last = len(comparisons[key]) == look
             now = estimate(rounds, known, lasting) if is_its_last or (look in LOOKS and len(rounds) == look) else None

@@ -1,5 +1,5 @@
 """How much sooner PyMC gives its answers than it did: what each backend takes now over what it took some releases ago,
-by the ratios of neighbours (`changes.chains`), so on whatever machines. It must not know how it is shown.
+by the ratios of neighbours (`chains`), so on whatever machines. It must not know how it is shown.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.judging.changes import REACH, Link, chains
+from harness.judging.chains import REACH, Link, chains
 from harness.results.metrics import TOTAL
 from harness.results.store import Key, MachineResults
 

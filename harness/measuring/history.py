@@ -2,7 +2,7 @@
 
 A *block* is the rounds of one parameter set in neighbouring releases. What is missing follows from the results: a pair
 of neighbours that have too few rounds together. A new release is so joined to the one before it, and a history that was
-never measured is one block. Ratios of neighbours are what is kept of it (`harness.judging.changes.chains`), so blocks
+never measured is one block. Ratios of neighbours are what is kept of it (`harness.judging.chains`), so blocks
 of different days and machines continue each other. It must not know how rounds are run, nor what they mean.
 """
 

@@ -1,6 +1,6 @@
 """Histories as lines over releases, one for each backend, named where it ends; drawn as `harness.site.figures` draws.
 
-A line is drawn by ratios of releases measured in the same rounds (`harness.judging.changes.chains`): it survives a
+A line is drawn by ratios of releases measured in the same rounds (`harness.judging.chains`): it survives a
 change of machine, and of a machine's mood, as seconds of different days do not.
 """
 
@@ -14,7 +14,7 @@ from statistics import median
 import altair as alt
 from markupsafe import Markup
 
-from harness.judging.changes import chains
+from harness.judging.chains import chains
 from harness.judging.years import Years, interval
 from harness.results.metrics import Metric
 from harness.results.store import Key, MachineResults

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.judging import agreement, answers, calibration, guidance, verdicts, years
-from harness.judging.changes import chains
+from harness.judging.chains import chains
 from harness.judging.comparison import QUANTITIES
 from harness.judging.noise import noise_of
 from harness.judging.paired import LOOKS
