@@ -4,6 +4,7 @@ line's end."""
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -11,7 +12,7 @@ from statistics import median
 import pytest
 
 from harness.judging.chains import chains
-from harness.judging.years import interval, years
+from harness.judging.years import interval, sentence, years
 from harness.results.metrics import TOTAL
 from harness.site import release_lines
 from harness.stacks.locks import last_patches, load_stacks
@@ -71,6 +72,17 @@ def test_a_release_whose_newest_measurement_has_no_warm_trial_keeps_its_place_in
     known = content(*its, replace(cold, records=cold.of_kind("cold")))
     svg = release_lines.history(known, "ppca", 500, TOTAL, "total", "")
     assert "PyMC 6.4.0: the whole trial" in svg
+
+
+def test_all_are_told_in_one_sentence_that_begins_with_what_the_release_picks():
+    default, c = measured("default", 7.5, 7.5, 2.5), measured("pymc-c", 2.5, 2.5, 2.5)
+    slower = measured("blackjax", 2.5, 2.5, 7.5)
+    said = sentence(years(content(*default, *c, *slower)))
+    assert said.startswith("default takes 0.5")
+    others = r"; the others from (1|0\.99|1\.0\d)\S* times \(pymc-c\) to (1\.9|2\.0)\d times \(blackjax\)\.$"
+    assert re.search(others, said)
+    assert sentence(years(content(*default))).endswith("as long in PyMC 6.4.0 as in 6.2.0.")
+    assert sentence(years(content(*default, *c))).count("takes") == 2
 
 
 def test_two_releases_are_no_history():

@@ -62,3 +62,18 @@ def years(content: MachineResults) -> list[Years]:
             newest = max(runs, key=lambda run: order.index(run[-1].tag))
             found.setdefault(key[:2], []).append(Years(key, newest))
     return max(found.values(), key=lambda its: sum(len(y.links) for y in its), default=[])
+
+
+def sentence(found: Sequence[Years]) -> str:
+    """What is to be known of all of them: what `default` takes, or the first, and between what the others are."""
+    first = next((y for y in found if y.backend == "default"), found[0])
+    others = sorted((y for y in found if y is not first), key=lambda y: y.last.index)
+    if not others:
+        return f"{first.sentence}."
+    least, most = others[0], others[-1]
+    if least is most:
+        return f"{first.sentence}, and {least.sentence}."
+    return (
+        f"{first.sentence}; the others from {least.last.index:.2f} times ({least.backend}) to {most.last.index:.2f} "
+        f"times ({most.backend})."
+    )

@@ -31,8 +31,7 @@ def drawn(content: MachineResults) -> dict[str, tuple[str, str]]:
         said = f"PyMC {answer.tag[1:]}, `{_MODEL}` with {_N} observations: {answer.sentence}"
         found["which"] = str(picture), said
     if history := years.years(content):
-        said = f"{'; '.join(y.sentence for y in history)}."
-        found["years"] = str(release_lines.years(content, history, "years")), said
+        found["years"] = str(release_lines.years(content, history, "years")), years.sentence(history)
     return found
 
 

@@ -20,10 +20,8 @@ from harness.results.metrics import Metric
 from harness.results.store import Key, MachineResults
 from harness.site.figures import ELSEWHERE, GRID, HREF, SAYS, colours, log_axis, release_axis, shapes, svg
 
-# In pixels: how far apart the names at the ends of lines are, and how large the chart is.
+# In pixels: how far apart the names at the ends of lines are, and how large the chart is below those that failed.
 _NAME, _WIDTH, _HEIGHT = 15, 430, 280
-# Room for the longest name also in a browser whose font is wider than the one that the chart is laid out with.
-_SPARE = 16
 _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 
 
@@ -126,14 +124,15 @@ def _draw(
     backend."""
     failing = [b for b in order if any(c["backend"] == b for c in crosses)]
     top = _NAME * len(failing)
+    height = top + _HEIGHT
     values = [r["value"] for r in rows]
     # A factor of four at least, lest noise look like history.
     middle = math.sqrt(min(values) * max(values))
     least, most = min(middle / 2, min(values) / 1.3), max(middle * 2, max(values) * 1.3)
-    scale = alt.Scale(type="log", nice=False, domain=[least, most], range=[_HEIGHT, top])
+    scale = alt.Scale(type="log", nice=False, domain=[least, most], range=[height, top])
     lasts = {r["backend"]: r for r in sorted(rows, key=lambda r: tags.index(r["tag"]))}
-    places = {b: top + (_HEIGHT - top) * math.log(most / r["value"]) / math.log(most / least) for b, r in lasts.items()}
-    names = [{**_shown(lasts[b]), "height": height} for b, height in _apart(places, _HEIGHT).items()]
+    places = {b: top + _HEIGHT * math.log(most / r["value"]) / math.log(most / least) for b, r in lasts.items()}
+    names = [{**_shown(lasts[b]), "height": at} for b, at in _apart(places, height).items()]
     y_axis = alt.Y("value:Q", title=None, scale=scale, axis=log_axis(least, most))
     colour = alt.Color("backend:N", scale=colours(order), legend=None)
     x = release_axis(tags, _WIDTH)
@@ -165,9 +164,7 @@ def _draw(
             {"backend": b, "tag": tags[-1][1:], "height": heights[b], "text": f"{b} failed"} for b in failing
         ]
         layers.append(text.encode(text=alt.Text("text:N")).properties(data=alt.NamedData("failing")))
-    chart = alt.layer(*layers, data=alt.NamedData("links")).properties(
-        width=_WIDTH, height=_HEIGHT, padding={"left": 5, "top": 5, "bottom": 5, "right": _SPARE}
-    )
+    chart = alt.layer(*layers, data=alt.NamedData("links")).properties(width=_WIDTH, height=height)
     return svg(chart, datasets, name, says)
 
 
