@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from sampling import clocks, phases, process, spans
 from sampling.backends import Backend, load, pytensor_configuration
 from sampling.linkers import pymc_version, pytensor_mode
-from sampling.record import FAILED, INVALID, OK, write_json
+from sampling.record import FAILED, INVALID, OK, within_reach, write_json
 from sampling.settings import Settings
 from sampling.window import Window, watch
 
@@ -179,12 +180,16 @@ def _judge(settings: Settings, model_module, draws: dict, reported=None) -> dict
         verdict = examine(model_module, n, draws, reported)
     except ValueError as error:
         return {"outcome": INVALID, "reason": str(error)}
+    error = verdict.log_density_error
+    every = {name: asdict(d) for name, d in verdict.diagnostics.items()}
+    # Of a chain that has run away so far that its squares overflow, there is nothing to tell.
+    told = {name: numbers for name, numbers in every.items() if all(map(math.isfinite, numbers.values()))}
     return {
         "outcome": INVALID if verdict.reason else OK,
         "reason": verdict.reason,
-        "effective_draws": effective_draws(verdict.diagnostics),
-        "diagnostics": {name: asdict(d) for name, d in verdict.diagnostics.items()},
-        "log_density_error": verdict.log_density_error,
+        "effective_draws": effective_draws(verdict.diagnostics) if told == every else None,
+        "diagnostics": {name: {of: within_reach(x) for of, x in numbers.items()} for name, numbers in told.items()},
+        "log_density_error": None if error is None else within_reach(error),
     }
 
 

@@ -14,6 +14,16 @@ SCHEMA_VERSION = 2
 OK, UNSUPPORTED, FAILED, INVALID = "ok", "unsupported", "failed", "invalid"
 
 
+FARTHEST = 1e14
+"""As far off as a record says that an answer is. A chain that has run away may be anywhere, and who reads a record
+takes no number that is much larger for a measurement."""
+
+
+def within_reach(number: float) -> float:
+    """The number, or the farthest that a record says."""
+    return min(max(number, -FARTHEST), FARTHEST)
+
+
 def write_json(path: Path, document: object) -> None:
     """Write the document whole or not at all: to a neighbour first, which then takes the file's name."""
     temporary = path.with_name(path.name + ".part")

@@ -7,6 +7,7 @@ import pydantic
 import pytest
 
 import models
+from harness.results.parts import Diagnostics
 from sampling import child, spans
 from sampling.backends import load
 from sampling.settings import Settings
@@ -68,6 +69,19 @@ def test_a_chain_that_is_returned_twice_is_invalid():
     found = judged({name: values[[0, 0, 2, 3]] for name, values in posterior().items()})
     assert found["outcome"] == "invalid"
     assert found["reason"].startswith("chains 0 and 1 move together")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # squares of such numbers
+@pytest.mark.parametrize("far", [1e20, 1e38, 1e150])
+def test_a_chain_that_has_run_away_is_invalid_and_its_record_can_be_read(far):
+    draws = posterior()
+    draws["early_rate"] = draws["early_rate"] * np.array([1, 1, far, 1])[:, None]
+    found = child._judge(SETTINGS, models.load("coal_mining_marginal"), draws, np.full((4, 250), far))
+    assert found["outcome"] == "invalid"
+    assert found["reason"]
+    for diagnostics in found.get("diagnostics", {}).values():
+        Diagnostics.model_validate(diagnostics)
+    assert abs(found.get("log_density_error", 0)) < 1e15
 
 
 def test_a_sampler_without_statistics_has_no_counters():

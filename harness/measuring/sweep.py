@@ -20,11 +20,13 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
+from pydantic import ValidationError
+
 from harness import paths
 from harness.errors import BenchError, MachineError
 from harness.measuring.cells import Cell
 from harness.paths import ROOT
-from harness.results.records import Record, read_records, to_be_confirmed, write_records
+from harness.results.records import Record, first_problem, read_records, to_be_confirmed, write_records
 from harness.stacks.environments import process_environment, python, stack_environment
 from harness.stacks.locks import Stack
 from harness.suite import suite_commit
@@ -241,5 +243,7 @@ def _keep(machine: str, stack: Stack, cell: Cell, trials: Sequence[Mapping], pro
     try:
         return read_records(path, measurement=False)
     except BenchError as error:
-        nothing = _no_record(cell, f"the trial's record is not complete: {error.__cause__}")
+        cause = error.__cause__
+        problem = first_problem(cause) if isinstance(cause, ValidationError) else cause
+        nothing = _no_record(cell, f"the trial's record is not complete: {problem}")
         return _keep(machine, stack, cell, [*trials[:-1], nothing], protocol)
