@@ -120,5 +120,5 @@ def _rounds(content: MachineResults, tag: str, key: Key, quantity: str) -> set[t
         (r.round.block, r.round.number)
         for m in _anywhere(content).get((tag, key), ())
         for r in m.of_kind(kind)
-        if r.round and r.outcome == "ok" and not contaminated(r)
+        if r.round and not contaminated(r)
     }
