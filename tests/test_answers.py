@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.judging import answers, efficiency, guidance
+from harness.judging import answers, efficiency, guidance, summary
 from harness.judging.answers import answer, seconds, time
 from harness.judging.noise import Noise
 from harness.results.store import MachineResults
@@ -188,6 +188,16 @@ def test_a_backend_that_was_measured_again_by_itself_is_still_held_against_the_o
     before, after = (answer(content(*ms), "ppca", 500) for ms in (both, [*both, again]))
     assert [t.backend for t in after.winners] == [t.backend for t in before.winners] == ["nutpie-numba"]
     assert after.sentence == before.sentence
+
+
+def test_the_summary_tells_the_seconds_that_the_site_tells(monkeypatch):
+    both = [side(b, setup, "a") for b, setup in (("pymc-c", 9.0), ("nutpie-numba", 3.0))]
+    known = content(*both, side("nutpie-numba", 12.0, "b"))
+    shown = []
+    monkeypatch.setattr(summary.store, "load", lambda _: [known])
+    monkeypatch.setattr(summary, "print_summary", lambda _, measurements, *rest: shown.extend(measurements))
+    summary.summarise("box", ["v6.4.0"])
+    assert {m.backend: m for m in shown} == {t.backend: t.measurement for t in answer(known, "ppca", 500).times}
 
 
 def test_a_backend_that_fails_now_has_no_time_of_another_day():

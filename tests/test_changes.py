@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.judging import changes, commands
+from harness.judging.comparison import QUANTITIES
+from harness.measuring.blame import criteria
 from harness.results.metrics import COLD_SETUP, GRADIENT_COUNT, NODES, SAMPLING
 from harness.results.parts import Control
 from harness.results.records import Measurement
@@ -152,6 +154,15 @@ def test_the_steps_of_a_history_are_listed_the_largest_first_with_the_command_th
     assert len(said) == 4, "of one parameter set one line for each step"
     said = bench_steps(*side_by_side(arms, noise=0.01), arguments=("--most", "1")).output.splitlines()
     assert said[2:] == ["1 smaller ones: --most 2"]
+
+
+def test_a_model_that_there_is_not_is_named(bench_steps):
+    error = bench_steps(*side_by_side({"v6.3.2": {}, "v6.4.0": {}}), arguments=("--model", "nope")).exception
+    assert "There is no model 'nope': choose one of " in str(error)
+
+
+def test_what_it_tells_to_ask_can_be_asked():
+    assert {quantity.name for quantity in QUANTITIES} <= set(criteria())
 
 
 def test_where_there_is_no_step_it_says_what_would_tell_of_one(bench_steps):

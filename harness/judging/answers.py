@@ -339,11 +339,9 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None, 
     tag = tag or content.newest(model, n)
     if tag is None:
         return None
-    keys = content.order(key for key in content.cells.get(tag, ()) if key[:2] == (model, n))
-    sittings = [content.sittings[tag, key] for key in keys]
-    measured = _beside_most(sittings)
+    measured = measurements_of(content, tag, model, n)
     known = noise_of(content), efficiencies_of(content)
-    found = [time(m, *known, case, its) for m, its in zip(measured, sittings, strict=True)]
+    found = [time(m, *known, case, content.sittings[tag, (model, n, m.backend)]) for m in measured]
     times = sorted(_side_by_side([t for t in found if t]), key=lambda t: t.seconds)
     timed = {t.backend for t in times}
     without = tuple(m for m in measured if m.backend not in timed)
@@ -352,9 +350,11 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None, 
     return Answer(model, n, tag, tuple(times), without, newer)
 
 
-def _beside_most(sittings: Sequence[Sequence[Measurement]]) -> list[Measurement]:
-    """Of the sittings of each backend the one that it shares with most others, the newest of these: seconds of one
-    sitting are of one mood of the machine. Where the newest of all has no answer, that one."""
+def measurements_of(content: MachineResults, tag: str, model: str, n: int) -> list[Measurement]:
+    """What is told of each backend: of its sittings the one that it shares with most others, the newest of these, since
+    seconds of one sitting are of one mood of the machine. Where the newest of all has no answer, that one."""
+    keys = content.order(key for key in content.cells.get(tag, ()) if key[:2] == (model, n))
+    sittings = [content.sittings[tag, key] for key in keys]
     its = [[(m, {r.round.block for r in m.records if r.round}) for m in of_one] for of_one in sittings]
     others = Counter(block for of_one in its for block in set().union(*(blocks for _, blocks in of_one)))
     found = []

@@ -47,8 +47,11 @@ def steps_command(
 ) -> None:
     """Print the steps of this machine's history that rounds call, the largest first, and what made them or the command
     that asks."""
-    machine = machine_name()
-    contents = store.load(store.Results(paths.RESULTS, inside()))
+    machine, description = machine_name(), inside()
+    unknown = [name for name in model or () if name not in description["models"]]
+    if unknown:
+        raise BenchError(f"There is no model {unknown[0]!r}: choose one of {', '.join(description['models'])}.")
+    contents = store.load(store.Results(paths.RESULTS, description))
     content = next((c for c in contents if c.machine == machine), None)
     steps = changes.steps_of(content) if content else []
     found = [
@@ -67,7 +70,7 @@ def steps_command(
         estimate, (name, n, backend) = c.judged.estimate, c.key
         low, high = estimate.interval()
         blamed = content.blames.of_number(step.old, step.new, c.key, c.quantity.name, estimate.ratio > 1)
-        question = Question(step.old, step.new, name, n, backend, c.quantity.metric.name)
+        question = Question(step.old, step.new, name, n, backend, c.quantity.name)
         console.print(
             f"{number}. PyMC {step.old[1:]} → {step.new[1:]}, {name} n={n} {backend}, {c.quantity.phrase}: "
             f"×{estimate.ratio:.2f} ({low:.2f} to {high:.2f})",

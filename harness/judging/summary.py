@@ -215,8 +215,12 @@ def summarise(machine: str, tags: Iterable[str], show_phases: bool = False) -> S
     content = next((c for c in contents if c.machine == machine), None)
     if content is None:
         return Shown(valid=False)
-    wanted = set(tags)
-    measurements = [m for m in content.measurements if m.tag in wanted]
+    measurements = [
+        m
+        for tag in sorted(set(tags) & set(content.tags), key=content.tags.index)
+        for model, n in content.sizes
+        for m in answers.measurements_of(content, tag, model, n)
+    ]
     if show_phases:
         print_phases(console, measurements, backends, content.left_out)
     else:
