@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,10 +81,13 @@ def test_a_plan_of_the_history_names_the_parameter_sets_that_lack_rounds(results
     planned = json.loads(done.stdout)
     assert sorted(planned) == sorted(f"ppca-500-{backend}" for backend in inside()["backends"])
     assert planned[-2:] == ["ppca-500-pymc-c", "ppca-500-nutpie-numba"], "these have the newest release"
+    assert re.fullmatch(r"10 blocks of the history missing: about \d+ min of trials\.\n", done.stderr)
     both = [locks.get_stack(tag) for tag in ("v6.3.2", "v6.4.0")]
     monkeypatch.setattr(planning, "of_history", lambda: both)
-    assert planning.left_of_history("box", CELLS, inside(), 1) == []
-    assert planning.left_of_history("box", CELLS, inside(), 9) == ["ppca-500-pymc-c", "ppca-500-nutpie-numba"]
+    assert planning.left_of_history("box", CELLS, inside(), 1) == {}
+    left = planning.left_of_history("box", CELLS, inside(), 9)
+    assert list(left) == ["ppca-500-pymc-c", "ppca-500-nutpie-numba"]
+    assert all(seconds > 0 for seconds in left.values())
     monkeypatch.setenv("BENCH_HISTORY", "true")
     done = CliRunner().invoke(app, ["nightly", "plan", "--release", "v6.4.0"])
     assert "name releases, or ask for --history" in str(done.exception)

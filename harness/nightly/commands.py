@@ -5,6 +5,7 @@ measured, and tell of what was found. `.github/workflows/measure.yml` calls them
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -121,7 +122,9 @@ def plan(
     machine, description = machine_name(), inside()
     wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
     if of_history:
-        names = planning.left_of_history(machine, wanted, description, warm)
+        blocks = planning.left_of_history(machine, wanted, description, warm)
+        names, cost = list(blocks), minutes(sum(blocks.values()))
+        print(f"{counted(len(blocks), 'block')} of the history missing: about {cost} of trials.", file=sys.stderr)
     else:
         names = planning.left(list(named.values()) or locks.load_stacks(), machine, wanted, description, warm)
     found = json.dumps(names[: most or (256 if of_history else 20)])
