@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from harness.paths import ROOT
 from harness.site import figures, release_lines
-from harness.stacks.locks import get_stack, load_stacks
+from harness.stacks.locks import get_stack, last_patches, load_stacks
 from harness.suite import inside
 from tests import site_results as make
 from tests.site_results import STAMP
@@ -321,4 +321,34 @@ def test_the_first_page_of_a_large_site_is_small(tmp_path, browser, monkeypatch)
     assert page.locator("svg [aria-roledescription='bar']").count() >= 5 * 10 * 2 * 5
     # What a browser takes to draw a page goes by this; seconds would be the test machine's.
     assert page.locator("*").count() < 10_000
+    page.close()
+
+
+OVERLAPS = """() => [...document.querySelectorAll("figure")].flatMap(figure => {
+    // The box of a slanted name is larger than its name.
+    const level = [...figure.querySelectorAll("svg text:not([transform*=rotate])")];
+    const texts = level.filter(t => t.getBoundingClientRect().width);
+    const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
+    // Glyphs are smaller than their boxes: a pixel in common is none to see.
+    return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([b, q]) =>
+        p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 3 && q.top < p.bottom - 3
+    ).map(([b]) => `${a} / ${b}`));
+})"""
+
+
+def test_three_years_of_ten_backends_can_be_read_on_a_screen_and_on_a_phone(tmp_path, browser):
+    stacks, backends = last_patches(load_stacks())[-24:], inside()["backends"]
+    make.build(tmp_path / "results", stacks, [("ppca", 500, backend) for backend in backends])
+    site = make.publish(tmp_path)
+    page = browser.new_page()
+    for path in ("index.html", "models/ppca.html"):
+        page.goto((site / path).as_uri())
+        for screen in (1200, 390):
+            page.set_viewport_size({"width": screen, "height": 900})
+            assert width(page) <= screen
+            assert page.evaluate(OVERLAPS) == []
+    chart = page.locator("#time_to_answer-500")
+    assert chart.locator("[aria-roledescription='point']").count() == 24 * 10
+    names = chart.locator("svg text").all_text_contents()
+    assert set(backends) <= set(names)
     page.close()
