@@ -5,6 +5,7 @@ model, and needs numpy only; `sampling/form.py` goes on with what needs PyMC.
 from __future__ import annotations
 
 import hashlib
+import re
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,8 @@ def faults(name: str, module: ModuleType) -> list[str]:
     """A sentence for each thing that keeps the module from being measured; none where nothing does."""
     where = f"models/{name}.py"
     found = [f"{where} has no {n}: {what}." for n, what in FORM.items() if not hasattr(module, n)]
+    if not (module.__doc__ or "").strip():
+        found.append(f"{where} has no docstring: the model, the source of its data, and how its reference is computed.")
     if hasattr(module, "latent") != hasattr(module, "latent_reference"):
         lacking = next(n for n in TOGETHER if not hasattr(module, n))
         found.append(f"{where} has no {lacking}, only its twin: {TOGETHER[lacking]}.")
@@ -81,6 +84,8 @@ def _faults_of_data(where: str, module: ModuleType, n: int) -> list[str]:
         return []
     if kept is None:
         return [f"DATA_SHA256[{n}] in {where} is not there; the digest of data({n}) is {now!r}: write that."]
+    if not re.fullmatch("[0-9a-f]{64}", str(kept)):
+        return [f"DATA_SHA256[{n}] in {where} is {kept!r}; the digest of data({n}) is {now!r}: write that."]
     return [
         f"DATA_SHA256[{n}] in {where} is {kept!r}; the digest of data({n}) is {now!r}: these are other data. Put back "
         "what they were, or write that if nothing was measured with them."

@@ -10,8 +10,10 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import fields
+from contextlib import redirect_stdout
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -75,6 +77,7 @@ def _description() -> dict:
         "protocol": PROTOCOL_VERSION,
         "code_sha256": code_sha256(),
         "same_draws_since": SAME_DRAWS_SINCE,
+        "limits": asdict(limits()),
     }
 
 
@@ -87,16 +90,25 @@ def _trial(settings: Settings, home: Path | None) -> dict:
         return run_trial(settings, (home or Path(temporary)).resolve(), kind)
 
 
-def _check(name: str) -> int:
+def _check(name: str, out: TextIO) -> int:
     from sampling.form import check
 
-    faults, said = check(name)
-    print(*(faults or [f"{said} Nothing is missing."]), sep="\n")
+    try:
+        faults, said = check(name)
+    except SystemExit as error:
+        faults, said = [f"The model ends Python: {error!r}. Whoever measures it must go on."], ""
+    print(*(faults or [f"{said} Nothing is missing."]), sep="\n", file=out)
     return 1 if faults else 0
 
 
-def main() -> int:  # noqa: PLR0911
-    arguments = vars(_parser().parse_args())
+def main() -> int:
+    """Do what the command line asks for, and print what it answers, and nothing else, to standard output."""
+    arguments, out = vars(_parser().parse_args()), sys.stdout
+    with redirect_stdout(sys.stderr):  # what a model prints is no part of a record
+        return _run(arguments, out)
+
+
+def _run(arguments: dict, out: TextIO) -> int:  # noqa: PLR0911
     home, data, check = (arguments.pop(name) for name in ("home", "data", "check"))
     folder, name = arguments.pop("measurement"), arguments.pop("trial")
     if arguments.pop("describe"):
@@ -106,19 +118,19 @@ def main() -> int:  # noqa: PLR0911
         except ValueError as error:
             print(f"python -m sampling: {error}", file=sys.stderr)
             return 2
-        print(json.dumps(described, indent=1))
+        print(json.dumps(described, indent=1), file=out)
         return 0
     try:
         if arguments["model"] is None:
             raise ValueError(f"which model? One of {', '.join(models.names())}.")
         if check:
-            return _check(arguments["model"])
+            return _check(arguments["model"], out)
         model = models.check_form(arguments["model"])
         if arguments["n"] is None:
             arguments["n"] = model.SIZES[0]
         settings = Settings(**arguments)
         if data:
-            print(json.dumps(_data(settings)))
+            print(json.dumps(_data(settings)), file=out)
             return 0
         if folder:
             # Nobody would read what goes on when the rounds have ended.
@@ -134,7 +146,7 @@ def main() -> int:  # noqa: PLR0911
     except KeyboardInterrupt:
         print("python -m sampling: interrupted; the trial was ended and nothing was recorded.", file=sys.stderr)
         return 130
-    print(json.dumps(record, indent=1))
+    print(json.dumps(record, indent=1), file=out)
     return 0 if record["outcome"] == OK else 1
 
 

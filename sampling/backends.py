@@ -47,6 +47,19 @@ class Backend:
     since: Version = (5, 10)
     environment: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.packages, str):
+            raise TypeError(f"The packages of {self.name} are {self.packages!r}: write ({self.packages!r},), a tuple.")
+
+    def keywords(self, settings: Settings, version: Version) -> dict:
+        """What `pm.sample` is called with. Raises TypeError where the backend's function gives something else."""
+        found = self.call(settings, version)
+        if not isinstance(found, dict):
+            raise TypeError(
+                f"the function of {self.name} in sampling/backends.py gives {found!r}, no keyword arguments"
+            )
+        return found
+
     @property
     def distributions(self) -> tuple[str, ...]:
         """The names of `packages`."""
@@ -118,45 +131,50 @@ def _blackjax(settings: Settings, version: Version) -> dict:
     return {**_stated(settings), "nuts_sampler": "blackjax"}
 
 
-BACKENDS: dict[str, Backend] = {
-    backend.name: backend
-    for backend in (
-        Backend("default", _default, compound_step=True),
-        Backend("pymc-c", _pymc("c"), linker="c", compound_step=True),
-        Backend("pymc-numba", _pymc("numba"), ("numba",), linker="numba", compound_step=True),
-        Backend("pymc-jax", _pymc("jax"), ("jax",), linker="jax", compound_step=True),
-        Backend("nutpie-numba", _nutpie(backend="numba"), ("nutpie", "numba"), linker="numba"),
-        Backend("nutpie-jax", _nutpie(backend="jax"), ("nutpie", "jax"), linker="jax", since=(5, 18)),
-        Backend(
-            "nutpie-jax-pytensor",
-            _nutpie(backend="jax", gradient_backend="pytensor"),
-            ("nutpie", "jax"),
-            linker="jax",
-            since=(5, 18),
-        ),
-        Backend(
-            "numpyro-parallel",
-            _numpyro("parallel"),
-            ("numpyro", "jax"),
-            linker="jax",
-            environment=_host_devices(4),
-        ),
-        Backend(
-            "numpyro-vectorized",
-            _numpyro("vectorized"),
-            ("numpyro", "jax"),
-            linker="jax",
-            environment=_host_devices(1),
-        ),
-        Backend(
-            "blackjax",
-            _blackjax,
-            ("blackjax", "jax"),
-            linker="jax",
-            environment=_host_devices(4),
-        ),
-    )
-}
+def _by_name(*backends: Backend) -> dict[str, Backend]:
+    found = {backend.name: backend for backend in backends}
+    if len(found) < len(backends):
+        names = [backend.name for backend in backends]
+        raise ValueError(f"Two backends are called {next(n for n in names if names.count(n) > 1)}: rename one.")
+    return found
+
+
+BACKENDS = _by_name(
+    Backend("default", _default, compound_step=True),
+    Backend("pymc-c", _pymc("c"), linker="c", compound_step=True),
+    Backend("pymc-numba", _pymc("numba"), ("numba",), linker="numba", compound_step=True),
+    Backend("pymc-jax", _pymc("jax"), ("jax",), linker="jax", compound_step=True),
+    Backend("nutpie-numba", _nutpie(backend="numba"), ("nutpie", "numba"), linker="numba"),
+    Backend("nutpie-jax", _nutpie(backend="jax"), ("nutpie", "jax"), linker="jax", since=(5, 18)),
+    Backend(
+        "nutpie-jax-pytensor",
+        _nutpie(backend="jax", gradient_backend="pytensor"),
+        ("nutpie", "jax"),
+        linker="jax",
+        since=(5, 18),
+    ),
+    Backend(
+        "numpyro-parallel",
+        _numpyro("parallel"),
+        ("numpyro", "jax"),
+        linker="jax",
+        environment=_host_devices(4),
+    ),
+    Backend(
+        "numpyro-vectorized",
+        _numpyro("vectorized"),
+        ("numpyro", "jax"),
+        linker="jax",
+        environment=_host_devices(1),
+    ),
+    Backend(
+        "blackjax",
+        _blackjax,
+        ("blackjax", "jax"),
+        linker="jax",
+        environment=_host_devices(4),
+    ),
+)
 
 
 def load(name: str) -> Backend:

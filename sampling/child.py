@@ -224,7 +224,7 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
     module.data(settings.n)
     watch(window, _cpu_seconds)
     version = pymc_version()
-    keywords = backend.call(settings, version)
+    keywords = backend.keywords(settings, version)
     configuration = pytensor_configuration(backend, version)
     # Also while the model is built: PyTensor keeps the mode in which a loop was made, whatever is configured later.
     with _configured(configuration):

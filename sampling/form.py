@@ -76,6 +76,12 @@ def _faults_with_pymc(module: ModuleType, n: int, reference: dict) -> Iterator[s
     discrete = bool(model.discrete_value_vars)
     if discrete != module.DISCRETE:
         yield f"DISCRETE is {module.DISCRETE}, and the model has {'' if discrete else 'no '}discrete free variables."
+    given = [rv.name for rv, value in model.rvs_to_initial_values.items() if value is not None]
+    if given and not discrete:
+        yield (
+            f"{', '.join(given)} has an initial value: some releases of nutpie ignore it, and some refuse it, so that "
+            "backends would not begin alike. Leave it to the sampler."
+        )
     points, values = _points(model)
     shape = (CHAINS, DRAWS)
     posterior = {k: v.reshape(*shape, *v.shape[1:]) for k, v in values(points).items()}
@@ -102,6 +108,9 @@ def _faults_with_pymc(module: ModuleType, n: int, reference: dict) -> Iterator[s
     density = module.log_density(posterior, n)
     if np.shape(density) != shape:
         yield f"log_density has the shape {np.shape(density)} for {CHAINS} chains of {DRAWS} draws: it must be {shape}."
+        return
+    if not np.isfinite(density).all():
+        yield f"log_density is {density[~np.isfinite(density)][0]} where the model can be: it must be finite there."
         return
     evaluate = model.compile_logp()
     logp = np.array([evaluate(point) for point in points]).reshape(shape)

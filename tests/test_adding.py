@@ -41,6 +41,15 @@ def test_a_new_model_can_be_measured_at_once(project):
     assert json.loads(described.stdout)["models"]["coin_toss"] == {"sizes": [50], "discrete": False}
 
 
+@pytest.mark.parametrize("arguments", [("--describe",), ("coin", "--data"), ("coin", "--n", "50")])
+def test_what_a_model_prints_is_no_part_of_an_answer(project, arguments):
+    path = skeletons.new_model("coin", project)
+    path.write_text(path.read_text().replace("SIZES:", 'print("HELLO")\nSIZES:'))
+    answered = asked(project, *arguments)
+    assert isinstance(json.loads(answered.stdout), dict)
+    assert "HELLO" in answered.stderr
+
+
 def test_the_model_to_begin_with_is_right(project):
     """Its mean and sd, against a sum over a grid, and its log density, against the definition."""
     spec = importlib.util.spec_from_file_location("models.coin", skeletons.new_model("coin", project))
@@ -132,6 +141,13 @@ def test_what_is_no_name_of_a_package_or_sampler_is_one_sentence(project, sample
         skeletons.new_backend("mine", sampler, package, project)
 
 
+def test_a_package_that_no_stack_has_is_one_sentence(project):
+    before = (project / "sampling/backends.py").read_text()
+    with pytest.raises(BenchError, match=r"No stack has the package 'nosuch': name it in REQUESTED of"):
+        skeletons.new_backend("mine", "nutpie", "nosuch>=1", project)
+    assert (project / "sampling/backends.py").read_text() == before
+
+
 def test_no_backend_is_written_twice(project):
     with pytest.raises(BenchError, match="There is a backend pymc-c already"):
         skeletons.new_backend("pymc-c", "pymc", None, project)
@@ -190,6 +206,9 @@ def test_a_new_model_is_complete_with_a_real_pymc(project):
         ('{"mean": posterior["mean"]}', '{"mean": posterior["mean"][0]}', "The estimand 'mean' has the shape (3,)"),
         ("- 0.5 * squares", "- 0.6 * squares", "log_density is not that of the model"),
         ("DISCRETE = False", "DISCRETE = True", "the model has no discrete free variables"),
+        ("0, _MEAN_SD)", "0, _MEAN_SD, initval=1.0)", "mean has an initial value: some releases of nutpie ignore it"),
+        ("import pymc as pm\n", "raise SystemExit(0)\n", "The model ends Python: SystemExit(0)."),
+        ("- 0.5 * squares", "- np.inf * squares", "log_density is -inf where the model can be"),
         ('pm.Normal("y", mean, 1', 'pm.Normal("y", mean, -1', "log_density is not that of the model"),
         ("_MEAN_SD**-2", "no_such**-2", r"NameError: name 'no_such' is not defined (models/coin.py, line "),
         ('pm.Normal("y", mean, 1', 'pm.Normal("y", no_such, 1', ", in build)."),

@@ -138,3 +138,20 @@ def test_before_6_0_nutpie_is_told_the_cores_apart(name):
 def test_numpyros_default_way_of_running_chains_is_left_to_it_where_it_cannot_be_stated(version, passed):
     assert ("nuts_sampler_kwargs" in call("numpyro-parallel", version)) == passed
     assert call("numpyro-vectorized", version)["nuts_sampler_kwargs"] == {"chain_method": "vectorized"}
+
+
+def test_packages_that_are_no_tuple_are_refused_with_what_to_write():
+    with pytest.raises(TypeError, match=r"The packages of mine are 'nutpie': write \('nutpie',\), a tuple"):
+        backends.Backend("mine", dict, "nutpie")
+
+
+def test_no_two_backends_have_one_name():
+    mine = backends.Backend("mine", dict)
+    with pytest.raises(ValueError, match="Two backends are called mine: rename one"):
+        backends._by_name(mine, backends.Backend("yours", dict), mine)
+
+
+def test_a_function_that_gives_no_keyword_arguments_is_named():
+    mine = backends.Backend("mine", lambda settings, version: None)
+    with pytest.raises(TypeError, match=r"the function of mine in sampling/backends.py gives None, no keyword"):
+        mine.keywords(Settings("ppca", 500, "mine"), NEWEST)

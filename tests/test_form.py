@@ -62,8 +62,10 @@ def test_latent_elements_and_their_reference_come_together(there, lacking):
         ({"DATA_SHA256": ""}, "DATA_SHA256 in models/coin.py must be a dictionary"),
         (
             {"DATA_SHA256": {3: ""}},
-            rf"DATA_SHA256\[3\] .* is ''; the digest of data\(3\) is '{DIGEST}': these are other data",
+            rf"DATA_SHA256\[3\] .* is ''; the digest of data\(3\) is '{DIGEST}': write that",
         ),
+        ({"DATA_SHA256": {3: "0" * 64}}, rf"is '000.*; the digest of data\(3\) is '{DIGEST}': these are other data"),
+        ({"__doc__": " "}, "models/coin.py has no docstring: the model, the source of its data"),
         ({"DATA_SHA256": {}}, rf"DATA_SHA256\[3\] .* is not there; the digest of data\(3\) is '{DIGEST}'"),
         ({"DATA_SHA256": {3: DIGEST, 9: DIGEST}}, "has a size that SIZES has not: 9"),
         ({"data": lambda n: [1.0, 2.0]}, r"data\(3\) in models/coin.py gives list: it must be data\(n\): the frozen"),

@@ -25,7 +25,9 @@ from harness.suite import inside
 
 CELL = Cell("ppca", 500, "pymc-c")
 OTHER = Cell("ppca", 500, "blackjax")
-DESCRIPTION = {"protocol": 2, "same_draws_since": 2, "models": {"ppca": {}}}
+DESCRIPTION = {
+    "protocol": 2, "same_draws_since": 2, "models": {"ppca": {}}, "limits": {"seconds": 600, "memory_mib": 8192}
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -132,11 +134,11 @@ def test_cells_that_compile_the_same_follow_each_other_in_one_home(before, runni
 def test_what_has_an_outcome_is_not_run_again_unless_lock_or_protocol_changed(interpreter):
     interpreter(ANSWER)
     stack = get_stack("v6.4.0")
-    assert not sweep.swept("box", stack, CELL, 2)
+    assert not sweep.swept("box", stack, CELL, DESCRIPTION)
     list(sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=1))
-    assert [r.outcome for r in sweep.swept("box", stack, CELL, 2)] == ["unsupported"]
-    assert not sweep.swept("box", stack, CELL, 3)
-    assert not sweep.swept("box", replace(stack, text=stack.text + "#"), CELL, 2)
+    assert [r.outcome for r in sweep.swept("box", stack, CELL, DESCRIPTION)] == ["unsupported"]
+    assert not sweep.swept("box", stack, CELL, DESCRIPTION | {"same_draws_since": 3})
+    assert not sweep.swept("box", replace(stack, text=stack.text + "#"), CELL, DESCRIPTION)
 
 
 def test_what_took_longest_in_any_release_is_begun_first(monkeypatch):
@@ -148,12 +150,33 @@ def test_what_took_longest_in_any_release_is_begun_first(monkeypatch):
     assert sweep.estimate_seconds("box", [short, long], jobs=3) == (6.0 + 300.0) / 2
 
 
+TIME_LIMIT = "it did not end within the time limit of {:g} s (pymc 6.4.0)"
+MEMORY_LIMIT = "it used {:.0f} MiB, more than the memory limit of {:g} MiB (pymc 6.4.0)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [
+        (TIME_LIMIT.format(3), True),
+        (TIME_LIMIT.format(600), False),
+        (TIME_LIMIT.format(900), False),
+        (MEMORY_LIMIT.format(104.5, 100), True),
+        (MEMORY_LIMIT.format(8200, 8192), False),
+        ("ValueError: more than the time limit of 3 s", False),
+    ],
+)
+def test_what_was_ended_by_less_than_a_trial_may_take_now_is_run_again(reason, again):
+    stack = get_stack("v6.4.0")
+    keep("v6.4.0", {**outcome(CELL, outcome="failed", reason=reason), "lock_sha256": stack.sha256, "protocol": 2})
+    assert bool(sweep.swept("box", stack, CELL, DESCRIPTION)) is not again
+
+
 @pytest.mark.parametrize("damaged", ['[{"schema": 1, "kin', "[]", "[null]"])
 def test_a_damaged_record_is_run_again(damaged):
     path = sweep.path_of("box", "v6.4.0", CELL)
     path.parent.mkdir(parents=True)
     path.write_text(damaged)
-    assert not sweep.swept("box", get_stack("v6.4.0"), CELL, 2)
+    assert not sweep.swept("box", get_stack("v6.4.0"), CELL, DESCRIPTION)
     assert sweep.estimate_seconds("box", [CELL], jobs=1) > 0
 
 
@@ -193,7 +216,7 @@ def test_a_wrong_answer_is_confirmed_or_not_by_another_seed(interpreter, also_wr
     stack = get_stack("v6.4.0")
     (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=2)
     assert [r.outcome for r in records] == outcomes
-    assert sweep.swept("box", stack, CELL, 2) == records
+    assert sweep.swept("box", stack, CELL, DESCRIPTION) == records
 
 
 def test_a_wrong_answer_that_was_interrupted_before_it_was_confirmed_is_kept_and_confirmed(interpreter):
@@ -203,7 +226,7 @@ def test_a_wrong_answer_that_was_interrupted_before_it_was_confirmed_is_kept_and
     path = sweep.path_of("box", "v6.4.0", CELL)
     wrong = json.loads(path.read_text())[:1]
     path.write_text(json.dumps([{**wrong[0], "reason": "off by far"}]))
-    assert not sweep.swept("box", stack, CELL, 2)
+    assert not sweep.swept("box", stack, CELL, DESCRIPTION)
     (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=2)
     assert [(r.outcome, r.reason) for r in records] == [("invalid", "off by far"), ("unsupported", "because")]
 
@@ -309,6 +332,18 @@ def test_another_machines_outcomes_stay_in_the_table(interpreter, elsewhere, mon
     releases = compatibility.read(compatibility.TABLE)["releases"]
     assert releases["v6.3.2"]["models"]["ppca (n=500)"]["pymc-c"]["reason"] == "on box"
     assert set(releases["v6.4.0"]["models"]) == {"discrete (n=100)", "ppca (n=500)"}
+
+
+def test_a_limit_on_one_machine_does_not_replace_what_ended_on_another():
+    for machine, started, fields in (
+        ("a", "2026-11-01", OK),
+        ("b", "2026-11-02", {"outcome": "failed", "reason": TIME_LIMIT.format(3)}),
+    ):
+        path = sweep.path_of(machine, "v6.4.0", CELL)
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps([{**outcome(CELL, **fields), "started": started}]))
+    cell = compatibility.table(paths.RESULTS / "sweep")["releases"]["v6.4.0"]["models"]["ppca (n=500)"]["pymc-c"]
+    assert cell["outcome"] == "ok"
 
 
 def test_of_two_machines_outcomes_the_later_one_counts():

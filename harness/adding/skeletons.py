@@ -9,6 +9,8 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.paths import ROOT
+from harness.stacks.locks import load_stacks
+from harness.stacks.resolving import REQUESTED
 from harness.suite import inside
 
 _TEMPLATE = Path(__file__).with_name("model.py.txt")
@@ -45,16 +47,23 @@ def new_backend(name: str, sampler: str, package: str | None, root: Path = ROOT)
     for what, word in (("sampler", sampler), ("package", package)):
         if word is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(>=\d+(\.\d+)*)?", word):
             raise BenchError(f"{word!r} is no {what}: a name, as in nutpie, or for a package nutpie>=0.14.")
+    distribution = (package or "pymc").partition(">=")[0]
+    asked = {re.match(r"[\w.-]+", requirement)[0] for requirement in REQUESTED}
+    if distribution not in asked.union(*(stack.packages for stack in load_stacks())):
+        raise BenchError(
+            f"No stack has the package {distribution!r}: name it in REQUESTED of harness/stacks/resolving.py, and the "
+            "stacks that are locked from then on have it."
+        )
     function = "_" + name.replace("-", "_")
     table, rows = root / _BACKENDS, root / _ROWS
-    entry = f'        Backend("{name}", {function}, ({f"{json.dumps(package)}," if package else ""})),\n'
+    entry = f'    Backend("{name}", {function}, ({f"{json.dumps(package)}," if package else ""})),\n'
     definition = (
         f"def {function}(settings: Settings, version: Version) -> dict:\n"
         f"    # TODO: what a user types beside these; where a release wants it otherwise, that release's number here.\n"
         f'    return {{**_stated(settings), "nuts_sampler": "{sampler}"}}\n\n\n'
     )
-    _insert(table, definition, before="BACKENDS: dict[str, Backend] = {")
-    _insert(table, entry, before="    )\n}\n")
+    _insert(table, definition, before="def _by_name(")
+    _insert(table, entry, before=")\n", after="BACKENDS = _by_name(")
     _insert(rows, f'    "{name}": {{"nuts_sampler": "{sampler}"}},\n', before="}\n", after="TYPED = {")
     return [table, rows]
 

@@ -123,6 +123,8 @@ def _search(
         raise BenchError(f"{old} is not before {new} in the timeline: name the older one first.")
     description = inside()
     cell = _cell(description, model, n, backend)
+    if not cells.can_be_sampled(cell, description):
+        raise BenchError(f"{backend} samples continuous variables only, and {model} has discrete ones: no stack can.")
     wanted = blame.criterion(metric) if metric else None
     machine, changed = machine_name(), diff(*ends)
     many = len(changed.changed) + len(changed.added) + len(changed.removed)

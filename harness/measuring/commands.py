@@ -188,8 +188,9 @@ def sweep_command(
         raise BenchError(" ".join(unknown))
     machine, description = machine_name(), inside()
     wanted = cells.cells(description, small=True, models=model or description["models"], backends=backend)
-    since = description["same_draws_since"]
-    plan = {stack.tag: [c for c in wanted if again or not sweep.swept(machine, stack, c, since)] for stack in chosen}
+    plan = {
+        stack.tag: [c for c in wanted if again or not sweep.swept(machine, stack, c, description)] for stack in chosen
+    }
     left = sum(map(len, plan.values()))
     sweep.check_records(but=(sweep.path_of(machine, tag, cell) for tag, its in plan.items() for cell in its))
     console.print(
@@ -199,8 +200,9 @@ def sweep_command(
     if left:
         seconds = sweep.estimate_seconds(machine, [c for its in plan.values() for c in its], jobs)
         console.print(
-            f"This will take about {minutes(seconds)}, {counted(jobs, 'trial')} at a time. Ctrl-C loses the trials in "
-            "flight; the same command goes on from there.\n"
+            f"This will take about {minutes(seconds)}, {counted(jobs, 'trial')} at a time, each ended after "
+            f"{description['limits']['seconds']:g} s. Ctrl-C loses the trials in flight; the same command goes on from "
+            "there.\n"
         )
     try:
         for stack in chosen:

@@ -47,10 +47,14 @@ def path_of(machine: str, tag: str, cell: Cell) -> Path:
     return paths.RESULTS / "sweep" / machine / tag / f"{cell.model}-{cell.n}-{cell.backend}.json"
 
 
-def swept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:
-    """The records of a cell, if they are all there, can be read, and are of this lock and of protocol `since` on."""
-    records = _kept(machine, stack, cell, since)
-    return () if to_be_confirmed(records) else records
+def swept(machine: str, stack: Stack, cell: Cell, description: Mapping) -> tuple[Record, ...]:
+    """The records of a cell, if they are all there, can be read, are of this lock and of the draws that are made now,
+    and the last was not ended by less than what a trial may take now."""
+    records = _kept(machine, stack, cell, description["same_draws_since"])
+    if not records or to_be_confirmed(records):
+        return ()
+    limits, ended = description["limits"], records[-1].ended_by_limit
+    return () if ended and ended[1] < limits[ended[0]] else records
 
 
 def _kept(machine: str, stack: Stack, cell: Cell, since: int) -> tuple[Record, ...]:

@@ -49,8 +49,8 @@ cells, chance alone makes one or two wrong. `bench sweep` measures it and writes
 def table(folder: Path) -> dict:
     """The table of all sweeps' records in `folder`, one folder for each machine: releases in the order of their tags.
 
-    Where several machines have swept a cell, the latest says what becomes of it. Raises BenchError when a record
-    cannot be read.
+    Where several machines have swept a cell, the latest says what becomes of it, of those whose limits of time and
+    memory have let it end. Raises BenchError when a record cannot be read.
     """
     releases = {}
     tags = {path.name for path in folder.glob("*/v*/") if re.fullmatch(TAG, path.name)}
@@ -58,12 +58,15 @@ def table(folder: Path) -> dict:
         latest: dict[str, tuple[Record, ...]] = {}
         for path in sorted(folder.glob(f"*/{tag}/*.json")):
             records = read_records(path, measurement=False)
-            if path.name not in latest or records[-1].started > latest[path.name][-1].started:
-                latest[path.name] = records
+            latest[path.name] = max(latest.get(path.name, records), records, key=_how_telling)
         if latest:
             trials = [latest[name] for name in sorted(latest)]
             releases[tag] = {**_resolved([t[-1] for t in trials]), "models": _cells(trials)}
     return {"schema": 1, "releases": releases}
+
+
+def _how_telling(records: Sequence[Record]) -> tuple[bool, str]:
+    return records[-1].ended_by_limit is None, records[-1].started
 
 
 def _version(tag: str) -> tuple[int, ...]:

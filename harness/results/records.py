@@ -34,6 +34,10 @@ from harness.results.parts import (
 
 _PROTOCOL_OF_SCHEMA_2 = 5
 _FEWEST_DRAWS = 1e-6
+_LIMIT = re.compile(
+    r"it (did not end within|used \S+ MiB, more than) the (?P<what>time|memory) limit of (?P<most>[\d.e+]+) "
+)
+_LIMITS = {"time": "seconds", "memory": "memory_mib"}
 EFFECTIVE_DRAWS = 1000
 """Of the hardest estimand: with as many, an answer is trusted."""
 
@@ -129,6 +133,12 @@ class Record(Document):
         if self.clocks is None or not self.gradients or len(methods) > 1:
             return None
         return self.clocks.sampling_wall_seconds / self.gradients
+
+    @property
+    def ended_by_limit(self) -> tuple[str, float] | None:
+        """Which limit ended the trial, "seconds" or "memory_mib", and how much that was; None where none did."""
+        found = _LIMIT.match(self.reason or "")
+        return (_LIMITS[found["what"]], float(found["most"])) if found else None
 
 
 def why_not(records: Sequence[Record]) -> Record | None:
