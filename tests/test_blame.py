@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.errors import BenchError, UnresolvableError
 from harness.judging import blame, paired
 from harness.judging.blame import (
@@ -519,3 +521,12 @@ def test_where_commits_were_not_searched_nothing_is_said_and_why_where_it_failed
     assert blame_command.told_of_commits(blamed, None) == []
     assert blame_command.told_of_commits(blamed, "no tag rel-1") == ["  commits: no tag rel-1"]
     assert blame_command.document_of_commits(None) == {"commits": None}
+
+
+def test_what_a_backend_cannot_sample_is_not_asked_of_any_stack(monkeypatch):
+    monkeypatch.setattr(blame_command.blame, "find", lambda *_: pytest.fail("it was measured"))
+    asked = ["blame", "v6.3.2", "v6.4.0", "--model", "discrete", "--backend", "nutpie-numba"]
+    done = CliRunner().invoke(app, asked)
+    assert str(done.exception) == (
+        "nutpie-numba samples continuous variables only, and discrete has discrete ones: no stack can."
+    )

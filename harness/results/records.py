@@ -35,7 +35,8 @@ from harness.results.parts import (
 _PROTOCOL_OF_SCHEMA_2 = 5
 _FEWEST_DRAWS = 1e-6
 _LIMIT = re.compile(
-    r"it (did not end within|used \S+ MiB, more than) the (?P<what>time|memory) limit of (?P<most>[\d.e+]+) "
+    r"it (did not end within|used \S+ MiB, more than) "
+    r"the (?P<what>time|memory) limit of (?P<most>\d+(\.\d+)?(e\+\d+)?) "
 )
 _LIMITS = {"time": "seconds", "memory": "memory_mib"}
 EFFECTIVE_DRAWS = 1000
