@@ -35,7 +35,7 @@ _HEAD = """# Compatibility
 
 Each release of PyMC with the newest of everything else that existed a day after it (`stacks/`), on each backend: one
 trial, judged by the exact posterior. Where it is wrong, another one with another seed decides: over so many
-cells, chance alone makes one or two wrong. `bench sweep` measures it and writes this page from
+cells, chance alone makes a few wrong. `bench sweep` measures it and writes this page from
 `results/compatibility.json`; `bench stacks diff v6.4.0` says what a release's stack changed.
 
 | | |

@@ -154,7 +154,7 @@ def why_not(records: Sequence[Record]) -> Record | None:
 
 
 def to_be_confirmed(records: Sequence[Record]) -> bool:
-    """Whether another trial must say whether an answer is wrong: over all cells, chance alone makes one or two so."""
+    """Whether another trial must say whether an answer is wrong: over all cells, chance alone makes a few so."""
     return [r.outcome for r in records if r.outcome == "invalid" or r is records[-1]] == ["invalid"]
 
 
