@@ -48,7 +48,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="keep the compile caches here: a second trial in the same home is a warm one",
     )
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--outcome",
+        action="store_true",
+        help="it is asked whether the trial succeeds, as in a sweep: leave out the control work and the graph's counts",
+    )
+    either.add_argument(
         "--measurement",
         type=Path,
         metavar="FOLDER",
@@ -81,13 +87,13 @@ def _description() -> dict:
     }
 
 
-def _trial(settings: Settings, home: Path | None) -> dict:
+def _trial(settings: Settings, home: Path | None, compared: bool) -> dict:
     """The record of a trial in a home, which is kept, or in one that is gone with it."""
     kind = WARM if home and home.is_dir() and any(home.iterdir()) else COLD
     with tempfile.TemporaryDirectory(prefix="home-") as temporary:
         if home:
             home.mkdir(parents=True, exist_ok=True)
-        return run_trial(settings, (home or Path(temporary)).resolve(), kind)
+        return run_trial(settings, (home or Path(temporary)).resolve(), kind, compared)
 
 
 def _check(name: str, out: TextIO) -> int:
@@ -110,7 +116,7 @@ def main() -> int:
 
 def _run(arguments: dict, out: TextIO) -> int:  # noqa: PLR0911
     home, data, check = (arguments.pop(name) for name in ("home", "data", "check"))
-    folder, name = arguments.pop("measurement"), arguments.pop("trial")
+    folder, name, compared = arguments.pop("measurement"), arguments.pop("trial"), not arguments.pop("outcome")
     if arguments.pop("describe"):
         try:
             warm_trials(), limits()
@@ -135,7 +141,7 @@ def _run(arguments: dict, out: TextIO) -> int:  # noqa: PLR0911
         if folder:
             # Nobody would read what goes on when the rounds have ended.
             die_with_parent()
-        record = trial(settings, folder, *parse_trial(name)) if folder else _trial(settings, home)
+        record = trial(settings, folder, *parse_trial(name)) if folder else _trial(settings, home, compared)
     except ValueError as error:
         print(f"python -m sampling: {error}", file=sys.stderr)
         return 2

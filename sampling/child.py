@@ -1,5 +1,5 @@
 """The part of a trial that runs in the fresh interpreter: import PyMC, build the model, call `pm.sample`, and say what
-was seen. `python -m sampling.child SETTINGS RESULT` is started by `sampling.trial`, never by hand.
+was seen. `python -m sampling.child SETTINGS RESULT [--outcome]` is started by `sampling.trial`, never by hand.
 
 Worker processes of the samplers import this module again (as `__mp_main__`), so it must do nothing on import
 but listen to what is done there, and must import nothing before PyMC that PyMC would import: that time is
@@ -211,7 +211,7 @@ def _finite(document):
     return document
 
 
-def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
+def _sample(settings: Settings, backend: Backend, measured: Path, counted: bool) -> dict:
     """Everything the child knows of the trial; `measured` is made when all clocks have stopped."""
     window = Window()
     clock = _Clock()
@@ -267,14 +267,20 @@ def _sample(settings: Settings, backend: Backend, measured: Path) -> dict:
         **judged,
     }
     result["time_to_answer_seconds"] = clocks.time_to_answer(split, result.get("effective_draws"))
+    if counted:
+        result["graph"] = _graph(model, backend, window)
+    return result
+
+
+def _graph(model, backend: Backend, window: Window) -> dict:
+    """What is counted of the model's graph, rewritten once more for it."""
     from sampling.counters import count_graph
 
     try:
-        mode = backend.linker and pytensor_mode(backend.linker, version)
-        result["graph"] = asdict(count_graph(model, mode, window.jax_gradient))
+        mode = backend.linker and pytensor_mode(backend.linker, pymc_version())
+        return asdict(count_graph(model, mode, window.jax_gradient))
     except Exception as error:  # a counter that cannot be taken is no reason to lose the trial
-        result["graph"] = {"error": _one_line(error)}
-    return result
+        return {"error": _one_line(error)}
 
 
 def _one_line(error: BaseException) -> str:
@@ -313,13 +319,13 @@ def _involved(error: BaseException) -> list[str]:
     return sorted(found)
 
 
-def main(settings_json: str, result_path: Path) -> None:
-    """Run, and write the result, whatever happened, to the file."""
+def main(settings_json: str, result_path: Path, counted: bool) -> None:
+    """Run, and write the result, whatever happened, to the file; the graph is `counted` or not."""
     process.die_with_parent()
     settings = Settings(**json.loads(settings_json))
     backend = load(settings.backend)
     try:
-        result = _sample(settings, backend, measured=result_path.with_name("measured"))
+        result = _sample(settings, backend, result_path.with_name("measured"), counted)
     except Exception as error:
         from sampling.provenance import provenance
 
@@ -333,4 +339,4 @@ def main(settings_json: str, result_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), "--outcome" not in sys.argv[3:])

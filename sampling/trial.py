@@ -107,8 +107,9 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _command(settings: Settings, result: Path) -> list[str]:
-    return [sys.executable, "-m", "sampling.child", json.dumps(asdict(settings)), str(result)]
+def _command(settings: Settings, result: Path, compared: bool) -> list[str]:
+    options = [] if compared else ["--outcome"]
+    return [sys.executable, "-m", "sampling.child", json.dumps(asdict(settings)), str(result), *options]
 
 
 def _watch(child: subprocess.Popen, measured: Path, limit: Limits) -> tuple[float, str | None]:
@@ -169,8 +170,11 @@ def _result(path: Path) -> dict | None:
     return result if isinstance(result, dict) and "outcome" in result else None
 
 
-def run_trial(settings: Settings, home: Path, kind: str) -> dict:
+def run_trial(settings: Settings, home: Path, kind: str, compared: bool = True) -> dict:
     """Run one trial in `home` (an existing folder) and return its record. `kind` is "cold" or "warm".
+
+    One that is not to be `compared` with others has an outcome and its clocks; the fixed work beside it and the counts
+    of the graph, which take a tenth of a sweep's time, are left out.
 
     Unknown names raise (models.UnknownModel, models.UnknownSize, backends.UnknownBackend); what goes wrong in the
     trial itself is the record's outcome. Interrupting it leaves no process behind.
@@ -195,12 +199,12 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
     scratch.mkdir()
     begun = time.perf_counter()
     try:
-        before = control.run_control()
+        before = control.run_control() if compared else None
         # Not inside the home: a socket's path holds no more than 107 characters.
         temporary_directory = tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True)
         with _ended_in_order(), temporary_directory as temporary, (scratch / "output").open("wb") as output:
             child = subprocess.Popen(
-                _command(settings, scratch / "result.json"),
+                _command(settings, scratch / "result.json", compared),
                 cwd=scratch,
                 env=_environment(backend, home, scratch, temporary),
                 stdin=subprocess.DEVNULL,
@@ -213,7 +217,7 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
             finally:
                 process.end_session(child.pid)
                 child.wait()
-        after = control.run_control()
+        beside = _beside(before) if before else None
         result = _result(scratch / "result.json")
         output = (scratch / "output").read_bytes().decode(errors="replace")[-4000:]
         if result is None or ended:
@@ -230,7 +234,6 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
     for name in ("reason", "traceback", "output_tail"):
         if result.get(name):
             result[name] = _without_places(result[name], home)
-    change = control.drift(before, after)
     return {
         **head,
         "outcome": result.pop("outcome"),
@@ -238,10 +241,12 @@ def run_trial(settings: Settings, home: Path, kind: str) -> dict:
         **result,
         "peak_memory_mib": peak,
         "trial_wall_seconds": time.perf_counter() - begun,
-        "control": {
-            "before": before,
-            "after": after,
-            "drift": change,
-            "contaminated": change > control.DRIFT_LIMIT,
-        },
+        "control": beside,
     }
+
+
+def _beside(before: dict[str, float]) -> dict:
+    """The fixed work before and after the trial, and whether the machine changed meanwhile."""
+    after = control.run_control()
+    change = control.drift(before, after)
+    return {"before": before, "after": after, "drift": change, "contaminated": change > control.DRIFT_LIMIT}

@@ -228,6 +228,7 @@ def test_a_new_model_is_complete_with_a_real_pymc(project):
         assert sentence in said
     # What it prints, here and in the processes it is sampled in, is no part of its record.
     path.write_text(whole.replace("SIZES:", 'print("HELLO")\nSIZES:'))
-    done = run("--backend", "nutpie-numba", "--tune", "200", "--draws", "200")
-    assert json.loads(done.stdout)["outcome"] == "ok", done.stderr
+    done = run("--backend", "nutpie-numba", "--tune", "200", "--draws", "200", "--outcome")
+    record = json.loads(done.stdout)
+    assert (record["outcome"], record["control"], "graph" in record) == ("ok", None, False), done.stderr
     assert "HELLO" in done.stderr

@@ -28,7 +28,7 @@ def child_runs(monkeypatch):
 
     def use(code: str) -> None:
         command = [sys.executable, "-c", textwrap.dedent(code)]
-        monkeypatch.setattr(trial, "_command", lambda _settings, result: [*command, str(result)])
+        monkeypatch.setattr(trial, "_command", lambda _settings, result, *_: [*command, str(result)])
 
     return use
 
@@ -186,7 +186,7 @@ def test_an_interrupt_ends_the_trial_and_leaves_no_process(tmp_path, request_to_
         )
         trial.pymc_version = lambda: (6, 4, 0)
         trial.control.run_control = dict
-        trial._command = lambda s, r: [sys.executable, "-c", child]
+        trial._command = lambda s, r, *_: [sys.executable, "-c", child]
         trial.run_trial(Settings("ppca", 500, "default"), Path({str(tmp_path)!r}), "cold")
     """)
     outer = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)

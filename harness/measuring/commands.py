@@ -168,8 +168,8 @@ def sweep_command(
     backend: Annotated[list[str] | None, typer.Option(help="A backend; all if none.")] = None,
     jobs: Annotated[
         int,
-        typer.Option(min=1, help="Trials at a time; one more than processors, since a trial that hangs needs none."),
-    ] = (os.cpu_count() or 1) + 1,
+        typer.Option(min=1, help="Trials at a time; as many as processors."),
+    ] = os.cpu_count() or 1,
     again: Annotated[
         bool, typer.Option("--again", help="One more trial, with another seed, of what has an outcome.")
     ] = False,

@@ -163,7 +163,7 @@ def _start(
 ) -> _Trial:
     command = [
         python(environment), "-m", "sampling", cell.model, "--n", str(cell.n), "--backend", cell.backend,
-        "--seed", str(seed(stack, len(earlier))), "--home", str(folder / "home"),
+        "--seed", str(seed(stack, len(earlier))), "--home", str(folder / "home"), "--outcome",
     ]  # fmt: skip
     with (folder / "record").open("wb") as out, (folder / "errors").open("wb") as errors:
         process = subprocess.Popen(
