@@ -32,8 +32,10 @@ TIME_LIMIT_SECONDS = 600.0
 MEMORY_LIMIT_MIB = 8192.0
 _POLL_SECONDS = 0.1
 # A look at all processes' memory walks their page tables. The next one waits this many times as long as the last took,
-# so that looking takes no more than a twentieth of one processor, however many processes there are.
+# so that looking takes no more than a twentieth of one processor, however many processes there are, and a hundredth
+# where trials share the processors and nobody compares their peaks.
 _REST_AFTER_LOOK = 20
+_REST_IN_SWEEPS = 100
 # Nothing that works leaves the processor alone for so long; what has been forked into a deadlock does for ever.
 _IDLE_LIMIT_SECONDS = 60.0
 # What PyMC's main process sees of it, which tells a reader nothing.
@@ -112,8 +114,11 @@ def _command(settings: Settings, result: Path, compared: bool) -> list[str]:
     return [sys.executable, "-m", "sampling.child", json.dumps(asdict(settings)), str(result), *options]
 
 
-def _watch(child: subprocess.Popen, measured: Path, limit: Limits) -> tuple[float, str | None]:
-    """Wait for the child. Returns the peak memory (MiB) up to the end of `pm.sample`, and why it is ended, if so."""
+def _watch(child: subprocess.Popen, measured: Path, limit: Limits, rest: float) -> tuple[float, str | None]:
+    """Wait for the child, and between two looks at its memory `rest` times as long as one takes.
+
+    Returns the peak memory (MiB) up to the end of `pm.sample`, and why it is ended, if so.
+    """
     began = busy_at = time.monotonic()
     peak, cpu_seconds = 0.0, 0.0
     while True:
@@ -121,7 +126,7 @@ def _watch(child: subprocess.Popen, measured: Path, limit: Limits) -> tuple[floa
         if not measured.exists():
             peak = max(peak, process.session_memory_mib(child.pid))
         try:
-            child.wait(max(_POLL_SECONDS, _REST_AFTER_LOOK * (time.monotonic() - looked)))
+            child.wait(max(_POLL_SECONDS, rest * (time.monotonic() - looked)))
             return peak, None
         except subprocess.TimeoutExpired:
             now = time.monotonic()
@@ -174,7 +179,7 @@ def run_trial(settings: Settings, home: Path, kind: str, compared: bool = True) 
     """Run one trial in `home` (an existing folder) and return its record. `kind` is "cold" or "warm".
 
     One that is not to be `compared` with others has an outcome and its clocks; the fixed work beside it and the counts
-    of the graph, which take a tenth of a sweep's time, are left out.
+    of the graph are left out, and its memory is looked at less often: together a tenth of a sweep's time.
 
     Unknown names raise (models.UnknownModel, models.UnknownSize, backends.UnknownBackend); what goes wrong in the
     trial itself is the record's outcome. Interrupting it leaves no process behind.
@@ -213,7 +218,8 @@ def run_trial(settings: Settings, home: Path, kind: str, compared: bool = True) 
                 start_new_session=True,
             )
             try:
-                peak, ended = _watch(child, scratch / "measured", limit)
+                rest = _REST_AFTER_LOOK if compared else _REST_IN_SWEEPS
+                peak, ended = _watch(child, scratch / "measured", limit, rest)
             finally:
                 process.end_session(child.pid)
                 child.wait()
