@@ -179,7 +179,7 @@ def run_trial(settings: Settings, home: Path, kind: str, compared: bool = True) 
     """Run one trial in `home` (an existing folder) and return its record. `kind` is "cold" or "warm".
 
     One that is not to be `compared` with others has an outcome and its clocks; the fixed work beside it and the counts
-    of the graph are left out, and its memory is looked at less often: together a tenth of a sweep's time.
+    of the graph are left out, and its memory is looked at less often: a sweep would take longer by them.
 
     Unknown names raise (models.UnknownModel, models.UnknownSize, backends.UnknownBackend); what goes wrong in the
     trial itself is the record's outcome. Interrupting it leaves no process behind.
