@@ -153,27 +153,11 @@ BACKENDS = _by_name(
         linker="jax",
         since=(5, 18),
     ),
+    Backend("numpyro-parallel", _numpyro("parallel"), ("numpyro", "jax"), linker="jax", environment=_host_devices(4)),
     Backend(
-        "numpyro-parallel",
-        _numpyro("parallel"),
-        ("numpyro", "jax"),
-        linker="jax",
-        environment=_host_devices(4),
+        "numpyro-vectorized", _numpyro("vectorized"), ("numpyro", "jax"), linker="jax", environment=_host_devices(1)
     ),
-    Backend(
-        "numpyro-vectorized",
-        _numpyro("vectorized"),
-        ("numpyro", "jax"),
-        linker="jax",
-        environment=_host_devices(1),
-    ),
-    Backend(
-        "blackjax",
-        _blackjax,
-        ("blackjax", "jax"),
-        linker="jax",
-        environment=_host_devices(4),
-    ),
+    Backend("blackjax", _blackjax, ("blackjax", "jax"), linker="jax", environment=_host_devices(4)),
 )
 
 

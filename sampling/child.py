@@ -211,7 +211,7 @@ def _finite(document):
     return document
 
 
-def _sample(settings: Settings, backend: Backend, measured: Path, counted: bool) -> dict:
+def _sample(settings: Settings, backend: Backend, measured: Path, compared: bool) -> dict:
     """Everything the child knows of the trial; `measured` is made when all clocks have stopped."""
     window = Window()
     clock = _Clock()
@@ -267,7 +267,7 @@ def _sample(settings: Settings, backend: Backend, measured: Path, counted: bool)
         **judged,
     }
     result["time_to_answer_seconds"] = clocks.time_to_answer(split, result.get("effective_draws"))
-    if counted:
+    if compared:
         result["graph"] = _graph(model, backend, window)
     return result
 
@@ -319,13 +319,13 @@ def _involved(error: BaseException) -> list[str]:
     return sorted(found)
 
 
-def main(settings_json: str, result_path: Path, counted: bool) -> None:
-    """Run, and write the result, whatever happened, to the file; the graph is `counted` or not."""
+def main(settings_json: str, result_path: Path, compared: bool) -> None:
+    """Run, and write the result, whatever happened, to the file; the graph is counted where trials are `compared`."""
     process.die_with_parent()
     settings = Settings(**json.loads(settings_json))
     backend = load(settings.backend)
     try:
-        result = _sample(settings, backend, result_path.with_name("measured"), counted)
+        result = _sample(settings, backend, result_path.with_name("measured"), compared)
     except Exception as error:
         from sampling.provenance import provenance
 
