@@ -12,6 +12,7 @@ from scipy import special, stats
 
 from harness.judging import paired
 from harness.judging.paired import Prior, Round
+from harness.judging.relatives import as_far_apart
 
 NOISES = ("independent", "autocorrelated", "drifting", "heavy-tailed", "seen by the control workload")
 SOME_NOISES = [n if n == "drifting" else pytest.param(n, marks=pytest.mark.thorough) for n in NOISES]
@@ -42,6 +43,34 @@ def rounds_of(rng, rounds, effect=0.0, noise="independent", spread=SPREAD):
     old = np.where(new_is_first, times[:, 1], times[:, 0])
     speed = np.where(new_is_first, seen[:, 0] - seen[:, 1], seen[:, 1] - seen[:, 0])
     return [Round(*r) for r in zip(effect + new - old, 2 * new_is_first - 1, speed, strict=True)]
+
+
+def history_of(rng, releases, rounds, noise="independent", spread=SPREAD, step=0.0):
+    """The rounds of any two releases of a block, whose second half takes exp(step) times as long: around from a random
+    release on, and back in the next round, as `bench history` runs them."""
+    shocks = spread * rng.normal(size=(rounds, releases))
+    if noise == "drifting":
+        shocks += spread * (np.cumsum(rng.normal(size=shocks.size)) / 3).reshape(shocks.shape)
+    elif noise == "heavy-tailed":
+        shocks = spread * rng.standard_t(3, size=shocks.shape)
+    times, place = np.empty_like(shocks), np.empty(shocks.shape, dtype=int)
+    firsts = rng.integers(releases, size=(rounds + 1) // 2)
+    for number in range(rounds):
+        around = (firsts[number // 2] + np.arange(releases)) % releases
+        place[number, around if number % 2 == 0 else around[::-1]] = np.arange(releases)
+        times[number] = shocks[number, place[number]]
+    times[:, releases // 2 :] += step
+
+    def rounds_between(old, new):
+        order = np.where(place[:, new] < place[:, old], 1, -1)
+        return [Round(*r) for r in zip(times[:, new] - times[:, old], order, strict=True)]
+
+    return rounds_between
+
+
+def known_of(rounds_between, releases, old, new):
+    """How the rounds of two releases of a history vary, by all that are as far apart."""
+    return paired.varying(rounds_between(*two) for two in as_far_apart(range(releases), old, new))
 
 
 def stopped(rng, effect, noise, most=32):
@@ -175,6 +204,49 @@ def test_few_rounds_make_no_more_false_alarms(rounds):
         called = paired.discoveries({key: j.p for key, j in found.items()})
         p += [key in called for key in range(14)]
     assert stats.binomtest(sum(p), len(p), paired.ERROR, alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize("noise", ["independent", "drifting", "heavy-tailed"])
+@pytest.mark.parametrize(("releases", "rounds"), [(24, 2), (24, 3), (24, 5), (4, 2), (4, 3)])
+def test_a_history_of_equal_releases_has_a_step_in_one_of_a_hundred_at_most(releases, rounds, noise):
+    rng = np.random.default_rng(20261211)
+    p = []
+    for _ in range(2400 // releases):
+        rounds_between = history_of(rng, releases, rounds, noise)
+        known = known_of(rounds_between, releases, 0, 1)
+        steps = {i: rounds_between(i, i + 1) for i in range(releases - 1)}
+        p += [j.p for j in paired.judge(steps, known=dict.fromkeys(steps, known)).values()]
+    called = sum(value <= paired.ERROR for value in p)
+    assert stats.binomtest(called, len(p), paired.ERROR, alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize("noise", ["independent", "drifting", "heavy-tailed"])
+@pytest.mark.parametrize("old", [0, 12, 20])
+def test_three_rounds_of_a_history_cover_what_the_newest_release_takes_over_an_older_one(old, noise):
+    rng = np.random.default_rng(20261213)
+    covered, cases = 0, 500
+    for _ in range(cases):
+        rounds_between = history_of(rng, 24, 3, noise)
+        low, high = paired.estimate(rounds_between(old, 23), known_of(rounds_between, 24, old, 23)).interval()
+        covered += low <= 1 <= high
+    assert 0.93 <= covered / cases <= 0.99
+
+
+def test_three_rounds_of_a_history_show_a_step_that_those_of_two_releases_do_not():
+    rng = np.random.default_rng(20261212)
+    found = alone = 0
+    for _ in range(100):
+        rounds_between = history_of(rng, 24, 3, spread=0.05, step=math.log(1.3))
+        step, known = {"x": rounds_between(11, 12)}, known_of(rounds_between, 24, 11, 12)
+        found += paired.judge(step, known={"x": known})["x"].p <= paired.ERROR
+        alone += paired.judge(step)["x"].p <= paired.ERROR
+    assert found >= 90
+    assert alone <= 50
+
+
+def test_releases_as_far_apart_are_half_to_twice_as_far():
+    assert list(as_far_apart("abcd", "b", "c")) == [("a", "b"), ("b", "c"), ("c", "d"), ("a", "c"), ("b", "d")]
+    assert list(as_far_apart("abcd", "a", "d")) == [("a", "c"), ("b", "d"), ("a", "d")]
 
 
 def test_the_widest_difference_of_two_rounds_is_a_number():

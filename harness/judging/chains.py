@@ -7,17 +7,16 @@ is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 from harness.judging import paired
 from harness.judging.changes import answered
-from harness.judging.comparison import QUANTITIES, Both, is_negligible, pairs, sittings_of, values
-from harness.judging.paired import Estimate, Prior
+from harness.judging.comparison import QUANTITIES, sittings_of
+from harness.judging.paired import Estimate
+from harness.judging.relatives import anywhere, both, how_rounds_vary
 from harness.results.metrics import contaminated
-from harness.results.records import Measurement
 from harness.results.store import Key, MachineResults
 
 REACH = 1.96
@@ -45,10 +44,10 @@ def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]
     measured beside none of the others, as by a later job, breaks no run.
     """
     runs: list[list[Link]] = []
-    here, anywhere = set(answered(content, key)), _anywhere(content)
+    here, everywhere = set(answered(content, key)), anywhere(content)
     for tag in (stack.tag for stack in content.stacks):
         measured_here = key in content.cells.get(tag, {})
-        if tag not in here and (measured_here or not any(m.outcome == "ok" for m in anywhere.get((tag, key), ()))):
+        if tag not in here and (measured_here or not any(m.outcome == "ok" for m in everywhere.get((tag, key), ()))):
             continue
         joined = ((run, link) for run in runs[::-1] if (link := _joined(content, run, tag, key, quantity)))
         run, link = next(joined, ([], Link(tag, 1.0, 0.0)))
@@ -79,37 +78,13 @@ def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, qu
 def _ratio(
     content: MachineResults, old: str, new: str, key: Key, quantity: str
 ) -> tuple[Estimate, tuple[float, ...]] | None:
-    """New over old, and the sittings' if they disagree; how rounds vary is known by all releases' neighbours."""
-    both = _both(content, old, new, key, quantity)
-    lasting = _QUANTITIES[quantity].lasting if both else 0.0
-    estimate = paired.estimate([b.round for b in both], _varying(content, quantity), lasting) if both else None
-    return (estimate, sittings_of(both)) if estimate else None
-
-
-@cache
-def _varying(content: MachineResults, quantity: str) -> Prior:
-    """How the rounds of neighbours vary, of all parameter sets."""
-    measured = {tag for tag, _ in _anywhere(content)}
-    tags = [stack.tag for stack in content.stacks if stack.tag in measured]
-    keys = {key for _, key in _anywhere(content)}
-    compared = (_both(content, old, new, key, quantity) for old, new in pairwise(tags) for key in sorted(keys))
-    return paired.varying([b.round for b in both] for both in compared)
-
-
-def _both(content: MachineResults, old: str, new: str, key: Key, quantity: str) -> list[Both]:
-    if quantity not in _QUANTITIES:
-        return []
-    found = pairs(*(_anywhere(content).get((tag, key), ()) for tag in (old, new))).get(key, [])
-    both = values(_QUANTITIES[quantity], found)
-    return both if both and not is_negligible(_QUANTITIES[quantity], both, found) else []
-
-
-@cache
-def _anywhere(content: MachineResults) -> Mapping[tuple[str, Key], Sequence[Measurement]]:
-    found: dict[tuple[str, Key], list[Measurement]] = {}
-    for m in (*content.all_measurements, *content.elsewhere):
-        found.setdefault((m.tag, (m.model, m.n, m.backend)), []).append(m)
-    return found
+    """New over old, and the sittings' if they disagree."""
+    found = both(content, old, new, key, quantity)
+    if not found:
+        return None
+    known = how_rounds_vary(content, key, quantity, old, new)
+    estimate = paired.estimate([b.round for b in found], known, _QUANTITIES[quantity].lasting)
+    return (estimate, sittings_of(found)) if estimate else None
 
 
 @cache
@@ -118,7 +93,7 @@ def _rounds(content: MachineResults, tag: str, key: Key, quantity: str) -> set[t
     kind = _QUANTITIES[quantity].metric.kind if quantity in _QUANTITIES else ""
     return {
         (r.round.block, r.round.number)
-        for m in _anywhere(content).get((tag, key), ())
+        for m in anywhere(content).get((tag, key), ())
         for r in m.of_kind(kind)
         if r.round and not contaminated(r)
     }

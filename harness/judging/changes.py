@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import pairwise
 from statistics import median
 
 from harness.judging.comparison import BETTER, WORSE, Compared, Comparison
+from harness.judging.relatives import how_rounds_vary
 from harness.results.metrics import COUNTERS, GRADIENT_COUNT, TOTAL, Metric
 from harness.results.records import Measurement
 from harness.results.store import Key, MachineResults
@@ -133,7 +134,18 @@ def _counters(content: MachineResults, old: str, new: str, keys: Iterable[Key]) 
 
 @cache
 def _beside(content: MachineResults, old: str, new: str) -> Compared:
-    return Compared(*([m for m in content.all_measurements if m.tag == tag] for tag in (old, new)))
+    return _compared(content, old, new, *([m for m in content.all_measurements if m.tag == tag] for tag in (old, new)))
+
+
+def _compared(content: MachineResults, old: str, new: str, *sides: list[Measurement]) -> Compared:
+    here = _here(content)
+    return Compared(*sides, known=lambda key, quantity: how_rounds_vary(here, key, quantity, old, new))
+
+
+@cache
+def _here(content: MachineResults) -> MachineResults:
+    """What this machine has measured: a step is one machine's, and so is the noise that it is held against."""
+    return replace(content, elsewhere=())
 
 
 def turns(before: Mapping, after: Mapping) -> list[Turn]:
@@ -161,7 +173,8 @@ def steps_of(content: MachineResults) -> list[Step]:
             across.setdefault(pair, []).append(key)
     for old, new in across.keys() - {(s.old, s.new) for s in found}:
         keys = across[old, new]
-        compared = Compared(*([m for key in keys for m in content.sittings[tag, key]] for tag in (old, new)))
+        sides = ([m for key in keys for m in content.sittings[tag, key]] for tag in (old, new))
+        compared = _compared(content, old, new, *sides)
         wide = Step(old, new, compared, _counters(content, old, new, keys), ())
         if wide.comparisons or wide.counters:
             found.append(wide)

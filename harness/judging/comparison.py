@@ -16,7 +16,7 @@ from statistics import fmean, median
 from scipy import stats
 
 from harness.judging import paired
-from harness.judging.paired import Judged, Round
+from harness.judging.paired import Judged, Prior, Round
 from harness.judging.phases import TITLES
 from harness.results.metrics import (
     COLD_SETUP,
@@ -206,11 +206,16 @@ class Difference:
 
 
 class Compared:
-    """All that rounds say of two stacks, `old` and `new`, given by their measurements."""
+    """All that rounds say of two stacks, `old` and `new`, given by their measurements.
 
-    def __init__(self, old: Sequence[Measurement], new: Sequence[Measurement]) -> None:
+    How the rounds of a parameter set's quantity vary is said by these two, unless more is `known` of it.
+    """
+
+    def __init__(
+        self, old: Sequence[Measurement], new: Sequence[Measurement], known: Callable[[Key, str], Prior] | None = None
+    ) -> None:
         self._old, self._new = ({(m.model, m.n, m.backend): m for m in side} for side in (old, new))
-        self.pairs = pairs(old, new)
+        self.pairs, self._known = pairs(old, new), known
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -221,7 +226,8 @@ class Compared:
                 both = values(quantity, found)
                 if both and not is_negligible(quantity, both, found):
                     sides[key, quantity.name] = quantity, both
-        judged = judge({which: [b.round for b in both] for which, (_, both) in sides.items()})
+        known = self._known and {which: self._known(*which) for which in sides}
+        judged = judge({which: [b.round for b in both] for which, (_, both) in sides.items()}, known)
         called = paired.discoveries({which: j.p for which, j in judged.items()})
         found = {which: p for which, (_, both) in sides.items() if (p := _disagree(both)) is not None}
         disagree = paired.discoveries(found)
@@ -371,13 +377,16 @@ def _disagree(both: Sequence[Both]) -> float | None:
     return float(stats.f_oneway(*several).pvalue)
 
 
-def judge(comparisons: Mapping[tuple[Key, str], Sequence[Round]]) -> dict[tuple[Key, str], Judged]:
-    """What rounds say of parameter sets' quantities, by name; relatives are those of one quantity."""
+def judge(
+    comparisons: Mapping[tuple[Key, str], Sequence[Round]], known: Mapping[tuple[Key, str], Prior] | None = None
+) -> dict[tuple[Key, str], Judged]:
+    """What rounds say of parameter sets' quantities, by name; relatives are those of one quantity, unless more is
+    `known` of how rounds vary."""
     found: dict[tuple[Key, str], Judged] = {}
     lasting = {quantity.name: quantity.lasting for quantity in QUANTITIES}
     for name in {name for _, name in comparisons}:
         of_name = {which: rounds for which, rounds in comparisons.items() if which[1] == name}
-        found |= paired.judge(of_name, lasting.get(name, 0.0))
+        found |= paired.judge(of_name, lasting.get(name, 0.0), known)
     return found
 
 

@@ -100,7 +100,7 @@ class Estimate:
     def interval(self, level: float = _STATED) -> tuple[float, float]:
         """Of the ratio: the 95 % one, wherever rounds were ended, or one of another level."""
         reach = self._t((1 + level) / 2) * self.error
-        return math.exp(self.mean - reach), math.exp(self.mean + reach)
+        return ratio(self.mean - reach), ratio(self.mean + reach)
 
     @property
     def p(self) -> float:
@@ -202,19 +202,22 @@ class Judged:
     p: float
 
 
-def judge[Key](comparisons: Mapping[Key, Sequence[Round]], lasting: float = 0.0) -> dict[Key, Judged]:
+def judge[Key](
+    comparisons: Mapping[Key, Sequence[Round]], lasting: float = 0.0, known: Mapping[Key, Prior] | None = None
+) -> dict[Key, Judged]:
     """What relatives' rounds say at every look until now, and together; `lasting` as in `estimate`.
 
-    Those that say nothing, of too few rounds, are left out.
+    How they vary is said by these relatives, unless more is `known` of each. Those that say nothing, of too few rounds,
+    are left out.
     """
     most = max(map(len, comparisons.values()), default=0)
     found: dict[Key, Judged] = {}
     for look in sorted({look for look in LOOKS if look <= most} | set(map(len, comparisons.values())) - {0}):
         until = {key: rounds[:look] for key, rounds in comparisons.items()}
-        known = varying(until.values())
+        relatives = varying(until.values())
         for key, rounds in until.items():
-            is_its_last = len(comparisons[key]) == look
-            now = estimate(rounds, known, lasting) if is_its_last or (look in LOOKS and len(rounds) == look) else None
+            prior, is_its_last = known[key] if known else relatives, len(comparisons[key]) == look
+            now = estimate(rounds, prior, lasting) if is_its_last or (look in LOOKS and len(rounds) == look) else None
             if now:
                 earlier = found[key].p if key in found else 1.0
                 found[key] = Judged(now, min(earlier, now.p / share(look)))
