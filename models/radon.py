@@ -180,6 +180,7 @@ def latent_reference(n: int) -> tuple[np.ndarray, np.ndarray]:
     return means.ravel(), sds.ravel()
 
 
+@functools.cache
 def _on_grid(n: int):
     """A grid of the three sd, and what `given_sds` says of it.
 

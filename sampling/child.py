@@ -160,7 +160,7 @@ def _unchecked(judged: dict) -> list[str]:
     return []
 
 
-def _judge(settings: Settings, model_module, draws: dict, reported=None) -> dict:
+def _judge(settings: Settings, model_module, draws: dict, reported=None, home: Path | None = None) -> dict:
     """Outcome, reason and diagnostics of the draws, by the exact posterior and the log densities that came with them.
 
     Draws that are too few to be judged are not: those of one chain, or fewer than four for each effective one that the
@@ -177,7 +177,7 @@ def _judge(settings: Settings, model_module, draws: dict, reported=None) -> dict
     if first.shape[0] < 2 or first.shape[0] * first.shape[1] < 4 * EFFECTIVE_DRAWS_LIMIT:
         return {"outcome": OK}
     try:
-        verdict = examine(model_module, n, draws, reported)
+        verdict = examine(model_module, n, draws, reported, home)
     except ValueError as error:
         return {"outcome": INVALID, "reason": str(error)}
     error = verdict.log_density_error
@@ -246,7 +246,7 @@ def _sample(settings: Settings, backend: Backend, measured: Path, compared: bool
     from sampling.provenance import provenance
 
     counters = _counters(idata, window)
-    judged = _judge(settings, module, draws, _statistic(idata, "lp", "logp"))
+    judged = _judge(settings, module, draws, _statistic(idata, "lp", "logp"), Path.home())
     split = _split(imported, built, called, window, counters)
     result = {
         **_clocks(split, imported, built, called, window),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from sampling.diagnostics import EstimandDiagnostics, Exact, diagnose
+from sampling.exact import exact_posterior
 from sampling.latent import why_latent
 from sampling.repeats import combined, why_repeated, why_stuck
 
@@ -32,19 +34,22 @@ class Verdict:
     log_density_error: float | None
 
 
-def examine(model: ModuleType, n: int, raw: Mapping[str, np.ndarray], reported: np.ndarray | None) -> Verdict:
+def examine(
+    model: ModuleType, n: int, raw: Mapping[str, np.ndarray], reported: np.ndarray | None, home: Path | None = None
+) -> Verdict:
     """All that the gate has to say of the draws of a model.
 
     `raw` are the draws as they were returned, (chain, draw, *shape), and `reported` the log densities that came with
-    them, (chain, draw), or None. Raises ValueError when draws cannot be judged.
+    them, (chain, draw), or None; in `home` the exact posterior is kept. Raises ValueError when draws cannot be judged.
     """
     stuck = why_stuck(raw)
     estimands = model.estimands(raw, n)
-    diagnostics, reason = judge(estimands, model.reference(n))
+    exact = exact_posterior(model, n, home)
+    diagnostics, reason = judge(estimands, exact.estimands)
     error, tolerance = density_error(model.log_density(raw, n), reported)
     reason = reason or stuck or why_repeated(combined(raw))
-    if not reason and hasattr(model, "latent"):
-        reason = why_latent(lambda elements: model.latent(raw, n, elements), *model.latent_reference(n))
+    if not reason and exact.latent:
+        reason = why_latent(lambda elements: model.latent(raw, n, elements), *exact.latent)
     if not reason and error is not None and not error <= tolerance:
         reason = (
             f"draws and reported log densities do not belong together: they are up to {error:.3g} apart, "
