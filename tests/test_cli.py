@@ -178,6 +178,17 @@ def test_what_failed_in_one_release_is_counted_on_to_work_in_others(results):
     assert many > 40 * one
 
 
+def test_the_estimate_of_another_backend_is_what_the_measured_ones_of_that_model_and_size_took(results):
+    other, another_model = Cell("ppca", 500, "never-measured"), Cell("ppca", 501, "never-measured")
+    before = estimate(other), estimate(another_model)
+    for record in (results.parents[2] / "records/box").rglob("*.json"):
+        trials = json.loads(record.read_text())
+        for trial in trials:
+            trial["trial_wall_seconds"] = 10 * trial.get("trial_wall_seconds", 0.0)
+        record.write_text(json.dumps(trials))
+    assert (estimate(other), estimate(another_model)) == pytest.approx((10 * before[0], before[1]))
+
+
 def test_the_estimate_of_what_was_never_measured_grows_with_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     small, large = (estimate(Cell("ppca", n, "pymc-c")) for n in (500, 50_000))

@@ -96,17 +96,21 @@ def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: 
 
 
 def seconds_of_trials(machine: str, cells: Iterable[Cell], arms: int) -> dict[tuple[Cell, str], float]:
-    """What a cold and a warm trial of each cell took before on this machine, in any release, else a typical trial.
+    """What a cold and a warm trial of each cell took before on this machine, in any release; else what other backends'
+    of this model and size took; else a typical trial.
 
     A cell that failed in one release may work in the next: what failed in as many as there are arms has one trial each,
     which tells so.
     """
     took: dict[tuple[Cell, str, bool], list[float]] = {}
+    others: dict[tuple[str, int, str], list[float]] = {}
     for folder in (paths.RESULTS / "records" / machine).glob("*/"):
         for m in read_measurements(paths.RESULTS / "records", machine, folder.name)[0]:
             for r in m.records:
                 key = (Cell(m.model, m.n, m.backend), r.kind, r.outcome == "ok")
                 took.setdefault(key, []).append(r.trial_wall_seconds)
+                if r.outcome == "ok":
+                    others.setdefault((m.model, m.n, r.kind), []).append(r.trial_wall_seconds)
 
     def seconds(cell: Cell, kind: str) -> float:
         if answered := took.get((cell, kind, True)):
@@ -114,6 +118,8 @@ def seconds_of_trials(machine: str, cells: Iterable[Cell], arms: int) -> dict[tu
         failed = took.get((cell, COLD, False), ())
         if len(failed) >= arms:
             return median(failed) if kind == COLD else 0.0
+        if alike := others.get((cell.model, cell.n, kind)):
+            return median(alike)
         return _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
 
     return {(cell, kind): seconds(cell, kind) for cell in cells for kind in (COLD, WARM)}
