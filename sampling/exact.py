@@ -5,6 +5,7 @@ each trial is an interpreter of its own. It must not know PyMC.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -35,8 +36,9 @@ def exact_posterior(model: ModuleType, n: int, home: Path | None = None) -> Exac
         return _posterior(json.loads(path.read_text()))
     except (OSError, ValueError):  # none is there, or a part of one, of a trial that was ended meanwhile
         computed = _computed(model, n)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(computed))
+    with suppress(OSError):  # a trial is not lost for want of room
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(computed))
     return _posterior(computed)
 
 

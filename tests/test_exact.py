@@ -67,3 +67,10 @@ def test_without_a_home_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     exact_posterior(models.load("eight_schools"), 8)
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_kept_it_is_computed_all_the_same(tmp_path):
+    home = tmp_path / "file"
+    home.write_text("no folder")
+    model = models.load("eight_schools")
+    assert exact_posterior(model, 8, home).estimands == model.reference(8)
