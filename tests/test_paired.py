@@ -70,7 +70,7 @@ def history_of(rng, releases, rounds, noise="independent", spread=SPREAD, step=0
 
 def known_of(rounds_between, releases, old, new):
     """How the rounds of two releases of a history vary, by all that are as far apart."""
-    return paired.varying(rounds_between(*two) for two in as_far_apart(range(releases), old, new))
+    return paired.varying(rounds_between(*two) for two in as_far_apart(range(releases), new - old))
 
 
 def stopped(rng, effect, noise, most=32):
@@ -245,8 +245,8 @@ def test_three_rounds_of_a_history_show_a_step_that_those_of_two_releases_do_not
 
 
 def test_releases_as_far_apart_are_half_to_twice_as_far():
-    assert list(as_far_apart("abcd", "b", "c")) == [("a", "b"), ("b", "c"), ("c", "d"), ("a", "c"), ("b", "d")]
-    assert list(as_far_apart("abcd", "a", "d")) == [("a", "c"), ("b", "d"), ("a", "d")]
+    assert list(as_far_apart("abcd", 1)) == [("a", "b"), ("b", "c"), ("c", "d"), ("a", "c"), ("b", "d")]
+    assert list(as_far_apart("abcd", 3)) == [("a", "c"), ("b", "d"), ("a", "d")]
 
 
 def test_the_widest_difference_of_two_rounds_is_a_number():

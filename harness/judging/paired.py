@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -147,7 +148,8 @@ class _Fitted:
     leverage: float
 
 
-def _fit(rounds: Sequence[Round]) -> _Fitted:
+@cache
+def _fit(rounds: tuple[Round, ...]) -> _Fitted:
     difference, *beside = np.asarray(rounds, dtype=float).T
     columns = [np.ones_like(difference)]
     for effect in beside if len(difference) >= _FITTED_FROM else ():
@@ -169,7 +171,7 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
     """
     if not rounds:
         return None
-    own = _fit(rounds)
+    own = _fit(tuple(rounds))
     freedom = known.freedom + own.freedom
     if freedom == 0:
         return None
@@ -185,7 +187,7 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
 
 def varying(comparisons: Iterable[Sequence[Round]]) -> Prior:
     """How relatives' rounds vary, by all of them."""
-    fitted = [fit for rounds in comparisons if rounds and (fit := _fit(rounds)).freedom]
+    fitted = [fit for rounds in comparisons if rounds and (fit := _fit(tuple(rounds))).freedom]
     return prior([f.variance for f in fitted], [f.freedom for f in fitted])
 
 
