@@ -45,7 +45,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 # What a trial may see of the caller's environment. All else could change the work without a trace in the record.
 _PASSED_ON = (
     "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "CUDA_VISIBLE_DEVICES", "PYTHONPYCACHEPREFIX",
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "JAX_PLATFORMS",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "PJRT_NPROC", "JAX_PLATFORMS",
     "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BENCH_STACK", "BENCH_LOCK_SHA256", "BENCH_SUITE_COMMIT", "BENCH_MACHINE",
 )  # fmt: skip
 

@@ -94,7 +94,7 @@ THREADS = """
 import json, os, sys
 print(json.dumps({"schema": 2, "kind": "cold", "started": "now", "outcome": "failed",
                   "settings": {"model": "ppca", "n": 500, "backend": "pymc-c", "seed": 1},
-                  "reason": os.environ["OPENBLAS_NUM_THREADS"]}))
+                  "reason": os.environ["OPENBLAS_NUM_THREADS"] + " " + os.environ["PJRT_NPROC"]}))
 """
 
 
@@ -106,11 +106,12 @@ def test_trials_side_by_side_share_the_processors_unless_the_caller_says(
 ):
     interpreter(THREADS)
     monkeypatch.setattr(sweep.os, "cpu_count", lambda: 8)
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    if callers:
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", callers)
+    for variable in ("OPENBLAS_NUM_THREADS", "PJRT_NPROC"):
+        monkeypatch.delenv(variable, raising=False)
+        if callers:
+            monkeypatch.setenv(variable, callers)
     ((record,),) = sweep.sweep_stack("box", get_stack("v6.4.0"), [CELL], DESCRIPTION, jobs)
-    assert record.reason == threads
+    assert record.reason == f"{threads} {threads}"
 
 
 def named(*names: str) -> list[Cell]:

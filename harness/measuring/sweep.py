@@ -133,13 +133,14 @@ def _no_record(cell: Cell, reason: str) -> dict:
 
 
 def _variables(stack: Stack, machine: str, jobs: int) -> dict[str, str]:
-    """The environment of a trial. Of the processors, each trial's linear algebra has its share, where the caller says
-    nothing: trials that all take all of them wait for each other, ten times as long in `gp`.
+    """The environment of a trial. Of the processors, each trial's linear algebra and each of its JAX clients has its
+    share, where the caller says nothing: trials that all take all of them wait for each other, ten times as long in
+    `gp`.
     """
-    threads = "OPENBLAS_NUM_THREADS"
+    share = str(max(1, (os.cpu_count() or 1) // jobs))
     return {
         **process_environment(stack),
-        threads: os.environ.get(threads, str(max(1, (os.cpu_count() or 1) // jobs))),
+        **{threads: os.environ.get(threads, share) for threads in ("OPENBLAS_NUM_THREADS", "PJRT_NPROC")},
         "BENCH_STACK": stack.tag,
         "BENCH_LOCK_SHA256": stack.sha256,
         "BENCH_MACHINE": machine,
