@@ -148,8 +148,8 @@ def test_releases_that_were_not_measured_side_by_side_are_measured_again(results
     assert run.measured("box", [get_stack("v6.3.2"), get_stack("v6.4.0")], their_protocol, warm=1) == set()
 
 
-def estimate(*wanted: Cell) -> float:
-    return run.estimate_seconds("box", {cell: {"cold": 1, "warm": 1} for cell in wanted}, arms=1)
+def estimate(*wanted: Cell, machine: str = "box") -> float:
+    return run.estimate_seconds(machine, {cell: {"cold": 1, "warm": 1} for cell in wanted}, arms=1)
 
 
 def test_the_estimate_is_what_the_cells_took_before(results):
@@ -187,6 +187,26 @@ def test_the_estimate_of_another_backend_is_what_the_measured_ones_of_that_model
             trial["trial_wall_seconds"] = 10 * trial.get("trial_wall_seconds", 0.0)
         record.write_text(json.dumps(trials))
     assert (estimate(other), estimate(another_model)) == pytest.approx((10 * before[0], before[1]))
+
+
+def test_a_machine_that_has_not_measured_a_model_goes_by_what_others_took(results):
+    measured, alike = Cell("ppca", 500, "pymc-c"), Cell("ppca", 500, "never-measured")
+    for cell in (measured, alike):
+        assert estimate(cell, machine="new") == estimate(cell)
+
+
+def test_a_machine_that_has_measured_goes_by_its_own_trials(results):
+    cell = Cell("ppca", 500, "pymc-c")
+    elsewhere = estimate(cell)
+    for path in (results.parents[2] / "records/box").glob("*/ppca-500-pymc-c.*"):
+        slow = json.loads(path.read_text())
+        for trial in slow:
+            trial["trial_wall_seconds"] *= 10
+        copy = results.parents[2] / "records/slow" / path.parent.name / path.name
+        copy.parent.mkdir(parents=True)
+        copy.write_text(json.dumps(slow))
+    assert estimate(cell, machine="slow") == pytest.approx(10 * elsewhere)
+    assert estimate(cell) == elsewhere
 
 
 def test_the_estimate_of_what_was_never_measured_grows_with_its_size(tmp_path, monkeypatch):

@@ -12,21 +12,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from statistics import median, variance
 
 from scipy import stats
 
 from harness.judging.efficiency import Efficiency, Work, pooled, work
 from harness.judging.noise import Noise, noise_of
-from harness.judging.paired import NOTHING, Prior, Round, estimate, prior
+from harness.judging.paired import NOTHING, Estimate, Prior, Round, estimate, prior
 from harness.results.metrics import COLD_SETUP, DRAWING, FINISH, GRADIENT, TUNING, WARM_SETUP, contaminated
 from harness.results.records import EFFECTIVE_DRAWS, Measurement, Record
 from harness.results.store import MachineResults
 
 _BACKENDS = 10
 _FREEDOM_OF_NOISE = 20
-_FEWEST_ROUNDS = 3
 # What to begin with where rounds do not say how much they vary, and more than anybody would measure.
 _SOME_ROUNDS, _MOST_ROUNDS = 5, 40
 
@@ -119,6 +118,11 @@ class Time:
         both = sorted(self.rounds.keys() & other.rounds.keys())
         return [Round(math.log(self.rounds[r] / other.rounds[r]), 1) for r in both]
 
+    def _told_beside(self, other: Time) -> Estimate | None:
+        """What the rounds of both say, if it is known how they vary."""
+        told = estimate(self.beside(other), self.known)
+        return told if told and told.freedom >= 1 else None
+
     @property
     def _draws(self) -> set[str]:
         return {r.draws_sha256 for r in self.measurement.of_kind("warm") if r.draws_sha256}
@@ -142,9 +146,7 @@ class Time:
         luck = self._luck(other)
         if luck is None:
             return None
-        rounds = self.beside(other)
-        told = estimate(rounds, self.known) if len(rounds) >= _FEWEST_ROUNDS else None
-        if told:
+        if told := self._told_beside(other):
             ratio, error, freedom = told.ratio, told.error, round(min(told.freedom, 1000))
         else:
             ratio = self.seconds / other.seconds
@@ -155,12 +157,12 @@ class Time:
     def rounds_to_tell_from(self, other: Time) -> float:
         """How many rounds would tell it from another one, if their ratio is what it seems: infinitely many where it
         would take more than anybody measures."""
-        compared, rounds = self.slower_than(other), len(self.beside(other))
-        if compared is None or rounds < _FEWEST_ROUNDS:
+        compared, told = self.slower_than(other), self._told_beside(other)
+        if compared is None or told is None:
             return _SOME_ROUNDS
         ratio, low, _ = compared
-        needed = math.inf if ratio == 1 else rounds * (math.log(ratio / low) / math.log(ratio)) ** 2
-        return max(math.ceil(needed), rounds + 1) if needed <= _MOST_ROUNDS else math.inf
+        needed = math.inf if ratio == 1 else told.rounds * (math.log(ratio / low) / math.log(ratio)) ** 2
+        return max(math.ceil(needed), told.rounds + 1) if needed <= _MOST_ROUNDS else math.inf
 
     def clearly_slower_than(self, other: Time) -> bool | None:
         """Whether noise does not explain the difference, with all ten compared; None where noise is not known."""
@@ -219,8 +221,10 @@ def _side_by_side(times: Sequence[Time]) -> list[Time]:
     several = [rounds for a, b in combinations(times, 2) if len(rounds := a.beside(b)) > 1]
     differences = [[r.difference for r in rounds] for rounds in several]
     known = prior([variance(d) for d in differences], [len(d) - 1 for d in differences])
-    # Each backend is in many of the pairs: of what these say, no more is independent than there are backends.
-    known = Prior(known.variance, min(known.freedom, float(sum(len(t.rounds) for t in times))))
+    # Each backend is in many of the pairs: no more is independent than trials are left by a mean of each backend and of
+    # each round.
+    trials, means = sum(len(t.rounds) for t in times), len(times) + len({r for t in times for r in t.rounds}) - 1
+    known = Prior(known.variance, min(known.freedom, float(max(0, trials - means))))
     return [replace(t, known=known) for t in times]
 
 
@@ -251,8 +255,10 @@ class Answer:
         """What would tell the winners apart, in a sentence and a command; None where nothing is to be told."""
         if self.told or not self.times or self.times[0].error is None:
             return None
-        best, *others = self.winners
-        needed = [t.rounds_to_tell_from(best) for t in others if not t.is_same_as(best)]
+        best, *others = self._samplers
+        # By those names of both that were in most rounds together.
+        pairs = [max(product(best, names), key=lambda pair: len(pair[0].beside(pair[1]))) for names in others]
+        needed = [slower.rounds_to_tell_from(fast) for fast, slower in pairs]
         if math.inf in needed:
             return f"They are too alike for {_MOST_ROUNDS} rounds to tell"
         command = f"bench run {self.tag} --model {self.model} --n {self.n} --warm {max(needed)}"
@@ -291,18 +297,18 @@ class Answer:
         rest = [t for t in others if t not in winners]
         slower = f"{_ratio(rest[0].slower_than(best))} as long" if rest else ""
         if not self.told:
-            *names, last = self._samplers
+            *names, last = map(_named, self._samplers)
             least, most = seconds(best.seconds), seconds(winners[-1].seconds)
             more = f"; the others took {slower} or more" if rest else ""
             return f"It cannot be told which of {', '.join(names)} or {last} is fastest ({least} to {most}){more}."
-        (name,) = self._samplers
+        (name,) = map(_named, self._samplers)
         if not rest:
             return f"{name} is the only sampler that gave a valid answer: {seconds(best.seconds)}."
         return f"{name} is fastest, {seconds(best.seconds)}: {rest[0].backend}, the next, took {slower}."
 
     @property
-    def _samplers(self) -> list[str]:
-        """The winners' names, those that are one sampler together."""
+    def _samplers(self) -> list[list[Time]]:
+        """The winners, those that are one sampler together."""
         groups: list[list[Time]] = []
         for t in self.winners:
             same = next((group for group in groups if t.is_same_as(group[0])), None)
@@ -310,10 +316,12 @@ class Answer:
                 same.append(t)
             else:
                 groups.append([t])
-        return [
-            of[0].backend + (f" (the same as {', '.join(t.backend for t in of[1:])})" if of[1:] else "")
-            for of in groups
-        ]
+        return groups
+
+
+def _named(sampler: Sequence[Time]) -> str:
+    first, *others = (t.backend for t in sampler)
+    return first + (f" (the same as {', '.join(others)})" if others else "")
 
 
 def _ratio(of: tuple[float, float, float]) -> str:

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from statistics import median
 
 from rich.console import Console
@@ -31,7 +32,7 @@ from harness.stacks.locks import Stack, recorded_hashes
 
 LOG = CACHE / "run.log"
 # A trial of a small size on two cores, counting the unsupported ones, which take no time, and how it grows with n; for
-# a machine that has no records yet to tell better.
+# what no machine has records of.
 _TYPICAL_TRIAL_SECONDS, _SMALL, _GROWTH = 11.0, 500, 0.5
 _OVERHEAD = 1.1
 
@@ -97,32 +98,45 @@ def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: 
 
 def seconds_of_trials(machine: str, cells: Iterable[Cell], arms: int) -> dict[tuple[Cell, str], float]:
     """What a cold and a warm trial of each cell took before on this machine, in any release; else what other backends'
-    of this model and size took; else a typical trial.
+    of this model and size took; else the same of all other machines; else a typical trial.
 
     A cell that failed in one release may work in the next: what failed in as many as there are arms has one trial each,
     which tells so.
     """
+    machines = [folder.name for folder in (paths.RESULTS / "records").glob("*/")]
+    here = _took([machine])
+    elsewhere = cache(lambda: _took(name for name in machines if name != machine))
+
+    def seconds(cell: Cell, kind: str) -> float:
+        if (known := here(cell, kind, arms)) is None and (known := elsewhere()(cell, kind, arms)) is None:
+            return _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
+        return known
+
+    return {(cell, kind): seconds(cell, kind) for cell in cells for kind in (COLD, WARM)}
+
+
+def _took(machines: Iterable[str]) -> Callable[[Cell, str, int], float | None]:
+    """What says how long a trial of a cell took on these machines, by kind and the number of arms that are to run."""
     took: dict[tuple[Cell, str, bool], list[float]] = {}
     others: dict[tuple[str, int, str], list[float]] = {}
-    for folder in (paths.RESULTS / "records" / machine).glob("*/"):
-        for m in read_measurements(paths.RESULTS / "records", machine, folder.name)[0]:
+    for folder in (f for machine in machines for f in (paths.RESULTS / "records" / machine).glob("*/")):
+        for m in read_measurements(paths.RESULTS / "records", folder.parent.name, folder.name)[0]:
             for r in m.records:
                 key = (Cell(m.model, m.n, m.backend), r.kind, r.outcome == "ok")
                 took.setdefault(key, []).append(r.trial_wall_seconds)
                 if r.outcome == "ok":
                     others.setdefault((m.model, m.n, r.kind), []).append(r.trial_wall_seconds)
 
-    def seconds(cell: Cell, kind: str) -> float:
+    def seconds(cell: Cell, kind: str, arms: int) -> float | None:
         if answered := took.get((cell, kind, True)):
             return median(answered)
         failed = took.get((cell, COLD, False), ())
         if len(failed) >= arms:
             return median(failed) if kind == COLD else 0.0
-        if alike := others.get((cell.model, cell.n, kind)):
-            return median(alike)
-        return _TYPICAL_TRIAL_SECONDS * max(1.0, cell.n / _SMALL) ** _GROWTH
+        alike = others.get((cell.model, cell.n, kind))
+        return median(alike) if alike else None
 
-    return {(cell, kind): seconds(cell, kind) for cell in cells for kind in (COLD, WARM)}
+    return seconds
 
 
 def estimate_seconds(machine: str, wanted: Mapping[Cell, Mapping[str, int]], arms: int) -> float:

@@ -5,7 +5,6 @@ A phase has one colour in all of them, that is read on light and on dark ground.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import altair as alt
@@ -68,9 +67,9 @@ def _shown(rows: Sequence[Mapping]) -> list[str]:
 
 
 def times(answer: Answer, name: str, root: str, paths: Mapping[str, str]) -> Markup | None:
-    """A bar for each backend with warm caches, with its 95 % interval, and one with cold ones, the fastest first: what
-    the time to an answer is made of, in the order in which it happens. Marks link to `paths`, by backend. None where
-    nothing tells."""
+    """A bar for each backend with warm caches, with the 95 % interval of its ratio to the fastest, and one with cold
+    ones, the fastest first: what the time to an answer is made of, in the order in which it happens. Marks link to
+    `paths`, by backend. None where nothing tells."""
     bars: list[tuple[Time, str, list]] = [
         (t, kind, parts) for t in answer.times for kind in ("warm", "cold") if (parts := phases.whole(t, kind))
     ]
@@ -88,11 +87,11 @@ def times(answer: Answer, name: str, root: str, paths: Mapping[str, str]) -> Mar
     totals = []
     for t, kind, parts in bars:
         total = sum(length for *_, length in parts)
-        spread = math.exp(1.96 * t.error) if kind == "warm" and t.error is not None else 1.0
+        compared = t.slower_than(answer.times[0]) if kind == "warm" and t is not answer.times[0] else None
+        ratio, low, high = compared or (1.0, 1.0, 1.0)
         words = seconds(total) if kind == "warm" else f"{seconds(total)}, cold"
-        totals.append(
-            {"backend": t.backend, "kind": kind, "low": total / spread, "high": total * spread, "total": words}
-        )
+        low, high = total * low / ratio, total * high / ratio
+        totals.append({"backend": t.backend, "kind": kind, "low": low, "high": high, "total": words})
     order = [t.backend for t in answer.times]
     offset = alt.YOffset("kind:N", sort=["warm", "cold"])
     marks = (

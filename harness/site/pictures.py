@@ -29,9 +29,11 @@ def drawn(content: MachineResults) -> dict[str, tuple[str, str]]:
         paths = {t.backend: "" for t in answer.times}
         picture = phase_figures.times(answer, "which", "", paths)
         said = f"PyMC {answer.tag[1:]}, `{_MODEL}` with {_N} observations: {answer.sentence}"
-        found["which"] = str(picture), said
+        found["which"] = str(picture), f"{said} Lines: 95 % intervals of the ratio to the fastest."
     if history := years.years(content):
-        found["years"] = str(release_lines.years(content, history, "years")), years.sentence(history)
+        model, n, _ = history[0].key
+        said = f"`{model}` with {n} observations, release by release, a trial as a whole: {years.sentence(history)}"
+        found["years"] = str(release_lines.years(content, history, "years")), said
     return found
 
 
