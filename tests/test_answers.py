@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -255,13 +256,26 @@ def test_what_cannot_be_told_says_how_many_rounds_would_tell():
     pair = beside(10.0, 10.5, rounds=4, rng=rng)
     found = answers.Answer("ppca", 500, "v6.4.0", tuple(sorted(pair, key=lambda t: t.seconds)), ())
     assert not found.told
-    rounds = int(found.experiment.split()[-1])
+    rounds = int(found.experiment.split()[-2])
     assert 4 < rounds <= 40
     assert found.experiment == (
-        f"About {rounds} rounds side by side would tell: bench run v6.4.0 --model ppca --n 500 --warm {rounds}"
+        f"About {rounds} rounds side by side would tell: bench run v6.4.0 --model ppca --n 500 --warm {rounds} --again"
     )
     alike = replace(found, times=(pair[0], replace(pair[0], measurement=replace(pair[0].measurement, backend="b9"))))
     assert alike.experiment == "They are too alike for 40 rounds to tell"
+
+
+def test_of_winners_that_cannot_be_told_apart_it_is_said_that_one_is_fastest_and_by_how_much_at_least():
+    *equal, slow = sorted(
+        beside(10.0, 10.1, 20.0, rounds=5, rng=np.random.default_rng(20261130)), key=lambda t: t.seconds
+    )
+    found = answers.Answer("ppca", 500, "v6.4.0", (*equal, slow), ())
+    one, other = (t.backend for t in equal)
+    assert re.fullmatch(
+        rf"{one} or {other} is fastest, \S+ s to \S+ s, and it cannot be told which; "
+        r"the others took \S+ times \(\S+ to \S+\) as long or more\.",
+        found.sentence,
+    )
 
 
 def test_how_many_rounds_are_needed_is_told_by_the_names_of_a_sampler_that_were_in_most():

@@ -261,7 +261,8 @@ class Answer:
         needed = [slower.rounds_to_tell_from(fast) for fast, slower in pairs]
         if math.inf in needed:
             return f"They are too alike for {_MOST_ROUNDS} rounds to tell"
-        command = f"bench run {self.tag} --model {self.model} --n {self.n} --warm {max(needed)}"
+        # All of them in one sitting, also what was measured as often in others.
+        command = f"bench run {self.tag} --model {self.model} --n {self.n} --warm {max(needed)} --again"
         return f"About {max(needed)} rounds side by side would tell: {command}"
 
     @property
@@ -293,18 +294,21 @@ class Answer:
                 f"{best.backend} took least, {seconds(best.seconds)}; whether that is more than chance cannot be told: "
                 "no second seed says how much effective draws vary."
             )
-        winners = self.winners
-        rest = [t for t in others if t not in winners]
-        slower = f"{_ratio(rest[0].slower_than(best))} as long" if rest else ""
-        if not self.told:
-            *names, last = map(_named, self._samplers)
-            least, most = seconds(best.seconds), seconds(winners[-1].seconds)
-            more = f"; the others took {slower} or more" if rest else ""
-            return f"It cannot be told which of {', '.join(names)} or {last} is fastest ({least} to {most}){more}."
-        (name,) = map(_named, self._samplers)
+        rest = [t for t in others if t not in self.winners]
+        *names, last = map(_named, self._samplers)
+        those = f"{', '.join(names)} or {last}"
         if not rest:
-            return f"{name} is the only sampler that gave a valid answer: {seconds(best.seconds)}."
-        return f"{name} is fastest, {seconds(best.seconds)}: {rest[0].backend}, the next, took {slower}."
+            return (
+                f"It cannot be told which of {those} is fastest ({self.waiting})."
+                if names
+                else f"{last} is the only sampler that gave a valid answer: {seconds(best.seconds)}."
+            )
+        slower = f"{_ratio(rest[0].slower_than(best))} as long"
+        return (
+            f"{those} is fastest, {self.waiting}, and it cannot be told which; the others took {slower} or more."
+            if names
+            else f"{last} is fastest, {seconds(best.seconds)}: {rest[0].backend}, the next, took {slower}."
+        )
 
     @property
     def _samplers(self) -> list[list[Time]]:
