@@ -196,11 +196,12 @@ def time(
             return c.setup_wall_seconds + tuning + drawing * needed + finish
         return c.setup_wall_seconds + c.tuning_wall_seconds + c.drawing_wall_seconds * needed + c.finish_wall_seconds
 
+    # Also those during which the machine changed speed: what that does to ratios is seen in how they vary.
     rounds = {
         (r.round.block, r.round.number): whole(r)
         for m in (measurement, *sittings)
         for r in m.of_kind(first.kind)
-        if r.round and not contaminated(r) and (case.cold or r.clocks.tuning_wall_seconds is not None)
+        if r.round and (case.cold or r.clocks.tuning_wall_seconds is not None)
     }
     return Time(
         measurement,
