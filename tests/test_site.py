@@ -430,6 +430,15 @@ def test_machines_have_pages_of_their_own_and_are_never_mixed(two_machines):
     assert {r["machine"] for r in json.loads((site / "machines/other/data/measurements.json").read_text())} == {"other"}
 
 
+def test_the_first_page_is_of_the_machine_that_measured_most_parameter_sets_more_than_once(tmp_path):
+    results = tmp_path / "results"
+    for backend in ("nutpie-numba", "pymc-c"):
+        cold, once, *_ = make.example_for(NEW, backend, PROTOCOL)
+        make.write_records(results, "v6.4.0", [cold, once])
+    make.write_records(results, "v6.4.0", make.example_for(NEW, "pymc-c", PROTOCOL), "other")
+    assert [c.machine for c in store.load(store.Results(results, inside()))] == ["other", "box"]
+
+
 def test_a_newer_release_in_which_all_failed_is_named_beside_the_older_answer(two_machines):
     found = pages(two_machines.site)["index.html"].text
     assert "No backend gave a valid answer in 6.4.0." in found
