@@ -33,7 +33,7 @@ def test_the_readme_shows_both_grounds_and_says_what_the_picture_says(root):
     assert text.startswith("# Title")
     assert text.endswith("The rest.\n")
     assert "what was there" not in text
-    assert f"PyMC 6.4.0, `ppca` with 500 observations: {answer(measured(), 'ppca', 500).sentence} Lines: " in text
+    assert f"PyMC 6.4.0, `ppca` with 500 observations: {answer(measured(), 'ppca', 500).sentence} Bars: " in text
     for name in re.findall(r'(?:src|srcset)="([^"]+)"', text):
         ElementTree.parse(root / name)
 

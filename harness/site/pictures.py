@@ -29,7 +29,10 @@ def drawn(content: MachineResults) -> dict[str, tuple[str, str]]:
         paths = {t.backend: "" for t in answer.times}
         picture = phase_figures.times(answer, "which", "", paths)
         said = f"PyMC {answer.tag[1:]}, `{_MODEL}` with {_N} observations: {answer.sentence}"
-        found["which"] = str(picture), f"{said} Lines: 95 % intervals of the ratio to the fastest."
+        marks = (
+            "Bars: with warm compile caches, below with cold ones; lines: 95 % intervals of the ratio to the fastest."
+        )
+        found["which"] = str(picture), f"{said} {marks}"
     if history := years.years(content):
         model, n, _ = history[0].key
         said = f"`{model}` with {n} observations, release by release, a trial as a whole: {years.sentence(history)}"
