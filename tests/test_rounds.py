@@ -181,6 +181,34 @@ def test_a_wrong_answer_is_asked_for_once_more(arms):
     assert rounds.rounds(CELL, WARM) == [2]
 
 
+def test_the_other_seed_of_a_wrong_answer_is_asked_of_that_stack_and_its_neighbours_alone(arms):
+    names = ["a", "b", "c", "d", "e"]
+    rounds = sitting(arms(*names, c={"warm-2": {"outcome": "invalid"}}))
+    run(rounds, 1, 2)
+    assert {a.name: ran(a)[-1] for a in rounds.arms} == {
+        "a": "ppca warm-2", "b": "ppca warm-3", "c": "ppca warm-3", "d": "ppca warm-3", "e": "ppca warm-2",
+    }  # fmt: skip
+    assert rounds.measurement(rounds.arms[2], CELL).outcome == "ok"
+    assert rounds.measurement(rounds.arms[2], CELL).records[-1].round.stacks == ["b", "c", "d"]
+    assert all(len(rounds.rounds(CELL, WARM, pair)) == 2 for pair in pairwise(rounds.arms))
+    assert run(rounds, 1, 2) == []
+
+
+def test_of_a_round_that_was_interrupted_only_what_neighbours_lack_is_run_again(arms):
+    six = arms(*"abcdef")
+    before = sitting(six)
+    going = before.run({CELL: {COLD: 1, WARM: 2}}, alone=1)
+    kept = [next(going) for _ in range(6 + 6 + 3)]
+    going.close()
+    had = {t.arm.name for t in kept[-3:]}
+    rounds = sitting(six)
+    again = run(rounds, 1, 2)
+    assert all(len(rounds.rounds(CELL, WARM, pair)) == 2 for pair in pairwise(six))
+    assert len(again) < 6
+    lacking = {a.name for pair in pairwise(six) if not {a.name for a in pair} <= had for a in pair}
+    assert {t.arm.name for t in again} == lacking
+
+
 def test_a_wrong_answer_that_another_seed_confirms_is_one(arms):
     old, new = arms("old", "new", new={"warm-1": {"outcome": "invalid"}, "warm-2": {"outcome": "invalid"}})
     rounds = sitting([old, new])

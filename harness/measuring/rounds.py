@@ -1,10 +1,11 @@
 """Rounds: trials of several stacks side by side, so that what is compared was measured by one machine in one mood.
 
 In a round every stack runs each parameter set once, one stack right after the other, all with one seed: from a random
-one on and around, in the order in which they are given, and in the next round the other way. Environments stand side by
-side, and so do homes with warm caches. Every trial leaves its record where asv's benchmarks look for it (`unfinished`),
-and the record says which round it was part of. What is there is not run again: rounds that were interrupted go on. It
-must not know what the numbers mean, nor asv.
+one on and around, in the order in which they are given, and in the next round the other way. A round that was
+interrupted, or in which one had no right answer, is made up for by those neighbours that lack it. Environments stand
+side by side, and so do homes with warm caches. Every trial leaves its record where asv's benchmarks look for it
+(`unfinished`), and the record says which round it was part of. What is there is not run again: rounds that were
+interrupted go on. It must not know what the numbers mean, nor asv.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from harness.errors import MachineError
@@ -116,13 +118,13 @@ class Rounds:
         """Run rounds until each cell has as many of each kind as are wanted, and yield each trial as it ends.
 
         An arm that fails leaves the rounds of the cell; where only one is left of several, that one gets `alone` warm
-        trials. Of a wrong answer chance may be to blame: one more round decides.
+        trials. Of a wrong answer chance may be to blame: one more round of that arm and its neighbours decides.
         """
         while due := [(cell, *d) for cell in wanted if (d := self._due(cell, wanted[cell], alone))]:
             for cell, kind, number, arms in due:
                 for position, each in enumerate(arms):
                     for left in range(self.repeats, -1, -1):
-                        record = self._trial(each, cell, kind, number, position)
+                        record = self._trial(cell, kind, number, arms, position)
                         stands = not (left and record.outcome == "ok" and contaminated(record))
                         yield Trial(each, cell, record, closes=stands and position == len(arms) - 1)
                         if stands:
@@ -141,16 +143,20 @@ class Rounds:
         left_behind = len(going) == 1 < len(self.arms)
         if not going or (left_behind and measured[going[0].name].complete(alone)):
             return None
-        lacking = next((k for k in (COLD, WARM) if len(self.rounds(cell, k, going)) < wanted[k]), None)
-        open_question = left_behind or any(to_be_confirmed(measured[a.name].records) for a in going)
-        if not (lacking or open_question):
+        # Neighbours are what is compared: a round that two of many lack is theirs alone.
+        pairs = list(pairwise(going)) or [tuple(going)]
+        lacking = {k: [pair for pair in pairs if len(self.rounds(cell, k, pair)) < wanted[k]] for k in (COLD, WARM)}
+        open_question = [
+            pair for pair in pairs if left_behind or any(to_be_confirmed(measured[a.name].records) for a in pair)
+        ]
+        kind = WARM if open_question or not lacking[COLD] else COLD
+        arms = [a for a in going if any(a in pair for pair in lacking[kind] + open_question)]
+        if not arms:
             return None
-        without_caches = any(
-            not (a.of(cell) / "home.json").is_file() or not self._numbers(a, cell, COLD) for a in going
-        )
-        kind = COLD if without_caches else WARM if open_question else lacking
+        if any(not (a.of(cell) / "home.json").is_file() or not self._numbers(a, cell, COLD) for a in arms):
+            kind = COLD
         number = max((1 + n for a in going for n in self._numbers(a, cell, kind)), default=self.first[kind])
-        return kind, number, self._order(cell, kind, number, going)
+        return kind, number, self._order(cell, kind, number, arms)
 
     def _order(self, cell: Cell, kind: str, number: int, arms: Sequence[Arm]) -> list[Arm]:
         """Around from a random one on, so that neighbours follow each other; the second of two rounds runs in the
@@ -180,11 +186,10 @@ class Rounds:
         of_this = (self.description["protocol"], self.description["code_sha256"], arm.stack.sha256)
         return (record.protocol, record.code_sha256, record.lock_sha256) == of_this
 
-    def _trial(self, arm: Arm, cell: Cell, kind: str, number: int, position: int) -> Record:
-        """Run one, and read what it has left. Raises MachineError when that is nothing."""
-        told = {
-            "block": self.block, "number": number, "position": position, "stacks": [a.name for a in self.arms],
-        }  # fmt: skip
+    def _trial(self, cell: Cell, kind: str, number: int, arms: Sequence[Arm], position: int) -> Record:
+        """Run the one at a place of a round, and read what it has left. Raises MachineError when that is nothing."""
+        arm, side_by_side = arms[position], [a.name for a in self.arms if a in arms]
+        told = {"block": self.block, "number": number, "position": position, "stacks": side_by_side}
         variables = {
             **process_environment(arm.stack),
             "BENCH_STACK": arm.stack.tag,
