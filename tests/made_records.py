@@ -67,8 +67,11 @@ def side_by_side(
     cell: tuple[str, int, str] = ("ppca", 500, "pymc-c"),
     noise: float = 0.01,
     block: str = "a",
+    begins: int = 0,
 ) -> list[Measurement]:
     """Measurements of these stacks in the same rounds, cold and warm, by tag: `rounds` of each kind.
+
+    Rounds go along the timeline, and back; those that begin with another arm than the first go around its end.
 
     Each stack has the clocks that are given for it, all times a little off in each trial, and may have `changes` of its
     own.
@@ -82,9 +85,9 @@ def side_by_side(
         for kind, numbers in (("cold", range(rounds)), ("warm", range(1, rounds + 1))):
             for number in numbers:
                 factor = float(np.exp(noise * rng.normal()))
-                told = {
-                    "block": block, "number": number, "position": (number + arm) % len(arms), "stacks": list(arms)
-                }  # fmt: skip
+                along = (arm - begins) % len(arms)
+                position = along if number % 2 == 0 else len(arms) - 1 - along
+                told = {"block": block, "number": number, "position": position, "stacks": list(arms)}
                 seed = number if kind == "warm" else 10**6 * number
                 trials.append(
                     document(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -107,6 +108,18 @@ def test_rounds_during_which_the_machine_changed_speed_are_left_out_on_both_side
     found = Compared([a], [replace(b, records=tuple(records))])
     assert found.dropped == 2  # a cold one and a warm one
     assert of(found, "warm_setup").rounds == 7
+
+
+@pytest.mark.parametrize(
+    ("begins", "rounds"), [(0, [8, 8, 8]), (1, [None, 8, 8]), (2, [8, None, 8]), (3, [8, 8, None])]
+)
+def test_neighbours_that_ran_at_opposite_ends_of_a_round_are_not_side_by_side(begins, rounds):
+    found = side_by_side({tag: {} for tag in (*"abc", NEW)}, begins=begins)
+    compared = [Compared([old], [new]) for old, new in pairwise(found)]
+    assert [of(c, "warm_setup").rounds if c.comparisons else None for c in compared] == rounds
+    assert [c.dropped for c in compared] == [0 if many else 16 for many in rounds]
+    # Those that are further apart in the timeline than in the round may be compared.
+    assert of(Compared([found[0]], [found[-1]]), "warm_setup").rounds == 8
 
 
 def test_where_the_machine_changed_speed_in_all_rounds_nothing_is_compared():

@@ -38,8 +38,8 @@ def missing(monkeypatch):
     return plan
 
 
-def beside(*tags, rounds=5, block="a", cell=CELL):
-    return side_by_side({tag: {} for tag in tags}, rounds, (cell.model, cell.n, cell.backend), block=block)
+def beside(*tags, rounds=5, block="a", cell=CELL, begins=0):
+    return side_by_side({tag: {} for tag in tags}, rounds, (cell.model, cell.n, cell.backend), 0.01, block, begins)
 
 
 def without_answer(tag, outcome="failed"):
@@ -85,6 +85,10 @@ def test_neighbours_that_no_two_rounds_tell_of_are_measured_again(missing, noisy
         for r in newest.records
     ]
     assert missing(*others, replace(newest, records=tuple(records))) == left
+
+
+def test_neighbours_that_ran_at_opposite_ends_of_all_rounds_are_measured_again(missing):
+    assert missing(*beside(*TAGS, begins=2)) == [(CELL, "v6.2.0", "v6.3.2")]
 
 
 @pytest.mark.parametrize("kind", ["cold", "warm"])

@@ -116,6 +116,8 @@ class Pair:
 
     old: Record
     new: Record
+    beside: bool = True
+    """Whether they ran about as near each other as their stacks stand in the timeline."""
 
     @property
     def new_first(self) -> bool:
@@ -139,15 +141,15 @@ class Pair:
 
     @property
     def counts(self) -> bool:
-        """Whether the machine kept its speed during both."""
-        return not (contaminated(self.old) or contaminated(self.new))
+        """Whether the machine kept its speed during both, and they were side by side."""
+        return self.beside and not (contaminated(self.old) or contaminated(self.new))
 
 
 def pairs(old: Iterable[Measurement], new: Iterable[Measurement]) -> dict[Key, list[Pair]]:
     """The trials of the same rounds of two stacks, by parameter set, in the order of the rounds."""
     sides = [
         {
-            ((m.model, m.n, m.backend), r.round.block, r.kind, r.round.number): r
+            ((m.model, m.n, m.backend), r.round.block, r.kind, r.round.number): (m.tag, r)
             for m in measurements
             for r in m.records
             if r.round and r.outcome == "ok"
@@ -156,7 +158,8 @@ def pairs(old: Iterable[Measurement], new: Iterable[Measurement]) -> dict[Key, l
     ]
     found: dict[Key, list[Pair]] = {}
     for which in sorted(sides[0].keys() & sides[1].keys()):
-        found.setdefault(which[0], []).append(Pair(sides[0][which], sides[1][which]))
+        (tag, a), (its_tag, b) = sides[0][which], sides[1][which]
+        found.setdefault(which[0], []).append(Pair(a, b, a.round.is_beside(tag, b.round, its_tag)))
     return found
 
 
@@ -242,7 +245,7 @@ class Compared:
 
     @property
     def dropped(self) -> int:
-        """Rounds that do not count, since the machine changed speed during one of their trials."""
+        """Rounds that do not count: the machine changed speed during a trial, or they were far from each other."""
         return sum(not pair.counts for found in self.pairs.values() for pair in found)
 
     @cached_property

@@ -3,7 +3,7 @@
 A *block* is the rounds of one parameter set in neighbouring releases. What is missing follows from the results: a pair
 of neighbours that have too few rounds together. A new release is so joined to the one before it, and a history that was
 never measured is one block. Ratios of neighbours are what is kept of it (`harness.judging.chains`), so blocks
-of different days and machines continue each other. It must not know how rounds are run, nor what they mean.
+of different days and machines continue each other. It must not know how rounds are run, nor what their numbers say.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from itertools import pairwise
 from rich.console import Console
 
 from harness.errors import LostStackError, MachineError
+from harness.judging.comparison import pairs
 from harness.measuring import run
 from harness.measuring.cells import Cell, can_be_sampled
 from harness.measuring.rounds import WARM, of_each_kind
 from harness.output import counted, minutes
-from harness.results.metrics import contaminated
 from harness.results.records import Measurement
 from harness.stacks import locks, room
 from harness.stacks.locks import Stack
@@ -49,9 +49,9 @@ def missing(
 ) -> list[Block]:  # fmt: skip
     """The blocks that lack rounds on a machine, those of the newest releases first; `again`, all of them.
 
-    `each` are the rounds of each kind that neighbours are to have together, of which two are to tell: the machine kept
-    its speed. A release without an answer has no part in it, once that is known: its neighbours are each other's; and
-    what no release can sample has none at all.
+    `each` are the rounds of each kind that neighbours are to have together, of which two are to count, as they do for
+    whoever compares them. A release without an answer has no part in it, once that is known: its neighbours are each
+    other's; and what no release can sample has none at all.
     """
     cells = [cell for cell in cells if can_be_sampled(cell, description)]
     if again:
@@ -79,18 +79,12 @@ def _of_cell(
 
 
 def _are_joined(old: Iterable[Measurement], new: Iterable[Measurement], each: Mapping[str, int]) -> bool:
+    both = [pair for found in pairs(old, new).values() for pair in found]
     for kind, many in each.items():
-        ours, theirs = _rounds(old, kind), _rounds(new, kind)
-        both = ours.keys() & theirs.keys()
-        if len(both) < many or sum(ours[r] and theirs[r] for r in both) < min(_TELLING, many):
+        counting = [pair.counts for pair in both if pair.old.kind == kind]
+        if len(counting) < many or sum(counting) < min(_TELLING, many):
             return False
     return True
-
-
-def _rounds(measurements: Iterable[Measurement], kind: str) -> dict[tuple[str, int], bool]:
-    """The rounds of a kind, and whether the machine kept its speed during the trial."""
-    of_kind = [r for m in measurements for r in m.of_kind(kind) if r.round]
-    return {(r.round.block, r.round.number): not contaminated(r) for r in of_kind}
 
 
 def estimate_seconds(machine: str, blocks: Iterable[Block], each: Mapping[str, int]) -> float:

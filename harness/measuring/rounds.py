@@ -1,8 +1,8 @@
 """Rounds: trials of several stacks side by side, so that what is compared was measured by one machine in one mood.
 
-In a round every stack runs each parameter set once, one stack right after the other, all with one seed: from a random
-one on and around, in the order in which they are given, and in the next round the other way. A round that was
-interrupted, or in which one had no right answer, is made up for by those neighbours that lack it. Environments stand
+In a round every stack runs each parameter set once, one stack right after the other, all with one seed: in the order in
+which they are given or the other way, which is random, and in the next round the reverse. A round that was interrupted,
+or in which one had no right answer, is made up for by those neighbours that lack it. Environments stand
 side by side, and so do homes with warm caches. Every trial leaves its record where asv's benchmarks look for it
 (`unfinished`), and the record says which round it was part of. What is there is not run again: rounds that were
 interrupted go on. It must not know what the numbers mean, nor asv.
@@ -159,12 +159,11 @@ class Rounds:
         return kind, number, self._order(cell, kind, number, arms)
 
     def _order(self, cell: Cell, kind: str, number: int, arms: Sequence[Arm]) -> list[Arm]:
-        """Around from a random one on, so that neighbours follow each other; the second of two rounds runs in the
-        reverse order of the first."""
+        """From one end of the timeline to the other, so that neighbours follow each other, all of them; the second of
+        two rounds runs in the reverse order of the first."""
         turn = number - (kind == WARM)
-        first = random.Random(f"{cell} {kind} {turn // 2}").randrange(len(arms))
-        around = [*arms[first:], *arms[:first]]
-        return around[::-1] if turn % 2 else around
+        from_the_end = random.Random(f"{cell} {kind} {turn // 2}").randrange(2)
+        return [*arms[::-1]] if (turn + from_the_end) % 2 else [*arms]
 
     def _numbers(self, arm: Arm, cell: Cell, kind: str) -> list[int]:
         return [number for k, number in self._recorded(arm, cell) if k == kind]

@@ -54,6 +54,16 @@ class Round(Document):
     position: Count
     stacks: Annotated[list[Text], Field(min_length=1, max_length=100, fail_fast=True)]
 
+    def is_beside(self, tag: str, other: Round, its_tag: str) -> bool:
+        """Whether the trials of two stacks in one round ran about as near each other as the stacks stand in it.
+
+        Rounds have gone around the end of the timeline: two neighbours between which one began, and ended, ran as far
+        from each other as can be.
+        """
+        if not {tag, its_tag} <= {*self.stacks}:
+            return True
+        return abs(self.position - other.position) <= 2 * abs(self.stacks.index(tag) - self.stacks.index(its_tag))
+
 
 class Record(Document):
     """One trial."""
