@@ -46,18 +46,20 @@ def rounds_of(rng, rounds, effect=0.0, noise="independent", spread=SPREAD):
 
 
 def history_of(rng, releases, rounds, noise="independent", spread=SPREAD, step=0.0):
-    """The rounds of any two releases of a block, whose second half takes exp(step) times as long: around from a random
-    release on, and back in the next round, as `bench history` runs them."""
+    """The rounds of any two releases of a block, whose second half takes exp(step) times as long: along the timeline or
+    against it, and back in the next round, as `bench history` runs them."""
     shocks = spread * rng.normal(size=(rounds, releases))
-    if noise == "drifting":
-        shocks += spread * (np.cumsum(rng.normal(size=shocks.size)) / 3).reshape(shocks.shape)
+    if noise in ("drifting", "drifting far"):
+        # Far is what a shared machine was seen to do within a round: a third slower, or faster, at its end.
+        share = 1 / 3 if noise == "drifting" else 3.0
+        shocks += spread * share * np.cumsum(rng.normal(size=shocks.size)).reshape(shocks.shape)
     elif noise == "heavy-tailed":
         shocks = spread * rng.standard_t(3, size=shocks.shape)
     times, place = np.empty_like(shocks), np.empty(shocks.shape, dtype=int)
-    firsts = rng.integers(releases, size=(rounds + 1) // 2)
+    against = rng.integers(2, size=(rounds + 1) // 2)
     for number in range(rounds):
-        around = (firsts[number // 2] + np.arange(releases)) % releases
-        place[number, around if number % 2 == 0 else around[::-1]] = np.arange(releases)
+        along = np.arange(releases)
+        place[number] = along[::-1] if (number + against[number // 2]) % 2 else along
         times[number] = shocks[number, place[number]]
     times[:, releases // 2 :] += step
 
@@ -206,7 +208,7 @@ def test_few_rounds_make_no_more_false_alarms(rounds):
     assert stats.binomtest(sum(p), len(p), paired.ERROR, alternative="greater").pvalue > 0.01
 
 
-@pytest.mark.parametrize("noise", ["independent", "drifting", "heavy-tailed"])
+@pytest.mark.parametrize("noise", ["independent", "drifting", "drifting far", "heavy-tailed"])
 @pytest.mark.parametrize(("releases", "rounds"), [(24, 2), (24, 3), (24, 5), (4, 2), (4, 3)])
 def test_a_history_of_equal_releases_has_a_step_in_one_of_a_hundred_at_most(releases, rounds, noise):
     rng = np.random.default_rng(20261211)
@@ -217,7 +219,10 @@ def test_a_history_of_equal_releases_has_a_step_in_one_of_a_hundred_at_most(rele
         steps = {i: rounds_between(i, i + 1) for i in range(releases - 1)}
         p += [j.p for j in paired.judge(steps, known=dict.fromkeys(steps, known)).values()]
     called = sum(value <= paired.ERROR for value in p)
-    assert stats.binomtest(called, len(p), paired.ERROR, alternative="greater").pvalue > 0.01
+    # For neighbours a machine that drifts far is nearly the same, if they all run one after the other. (Four releases
+    # do not tell how rounds vary well enough.)
+    most = paired.ERROR / 10 if (releases, noise) == (24, "drifting far") else paired.ERROR
+    assert stats.binomtest(called, len(p), most, alternative="greater").pvalue > 0.01
 
 
 @pytest.mark.parametrize("noise", ["independent", "drifting", "heavy-tailed"])
