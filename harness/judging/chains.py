@@ -16,7 +16,6 @@ from harness.judging.changes import answered
 from harness.judging.comparison import QUANTITIES, sittings_of
 from harness.judging.paired import Estimate
 from harness.judging.relatives import anywhere, both, how_rounds_vary
-from harness.results.metrics import contaminated
 from harness.results.store import Key, MachineResults
 
 REACH = 1.96
@@ -59,8 +58,7 @@ def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]
 
 def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, quantity: str) -> Link | None:
     """A release as a link of a run, if it was measured beside one that is."""
-    own = _rounds(content, tag, key, quantity)
-    shared = [(link, len(own & _rounds(content, link.tag, key, quantity))) for link in run]
+    shared = [(link, len(both(content, link.tag, tag, key, quantity))) for link in run]
     of_nearest = next((rounds for _, rounds in shared[::-1] if rounds), 0)
     # With half as many rounds, its error is that of the nearest's and its own together.
     bases = [link for link, rounds in shared if rounds and 2 * rounds >= of_nearest]
@@ -85,15 +83,3 @@ def _ratio(
     known = how_rounds_vary(content, key, quantity, old, new)
     estimate = paired.estimate([b.round for b in found], known, _QUANTITIES[quantity].lasting)
     return (estimate, sittings_of(found)) if estimate else None
-
-
-@cache
-def _rounds(content: MachineResults, tag: str, key: Key, quantity: str) -> set[tuple[str, int]]:
-    """Those that count."""
-    kind = _QUANTITIES[quantity].metric.kind if quantity in _QUANTITIES else ""
-    return {
-        (r.round.block, r.round.number)
-        for m in anywhere(content).get((tag, key), ())
-        for r in m.of_kind(kind)
-        if r.round and not contaminated(r)
-    }

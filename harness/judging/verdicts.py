@@ -155,7 +155,8 @@ def remarks(compared: Compared, calibrated: Calibration | None) -> Iterator[str]
     else:
         yield "This machine is not calibrated: `bench calibrate` tells what it can see."
     if compared.dropped:
-        yield f"Left out: {counted(compared.dropped, 'round')} in which the machine changed speed."
+        rounds = counted(compared.dropped, "round")
+        yield f"Left out: {rounds} in which the machine changed speed, or the two did not run side by side."
 
 
 def headline(compared: Compared, old: str, new: str) -> str:
