@@ -33,6 +33,7 @@ def missing(monkeypatch):
     def plan(*measurements, cells=(CELL,), each=FIVE, again=False):
         monkeypatch.setattr(run, "archived", lambda _, stack, __: [m for m in measurements if m.tag == stack.tag])
         blocks = history.missing("box", STACKS, cells, each, inside() | DESCRIPTION, again)
+        plan.rounds = [b.rounds for b in blocks]
         return [(b.cell, *(s.tag for s in b.stacks)) for b in blocks]
 
     return plan
@@ -87,6 +88,24 @@ def test_neighbours_that_no_two_rounds_tell_of_are_measured_again(missing, noisy
     assert missing(*others, replace(newest, records=tuple(records))) == left
 
 
+@pytest.mark.parametrize(
+    ("rounds", "lacking"), [(1, {COLD: 1, WARM: 4}), (2, {COLD: 1, WARM: 3}), (4, {COLD: 1, WARM: 1})]
+)
+def test_of_a_history_that_has_some_rounds_only_those_that_it_lacks_are_run(missing, rounds, lacking):
+    missing(*beside(*TAGS, rounds=rounds))
+    assert missing.rounds == [lacking]
+
+
+def test_rounds_of_which_none_tells_are_made_up_for_by_two_more(missing):
+    missing(*beside(*TAGS, begins=2))
+    assert missing.rounds == [{COLD: 2, WARM: 2}]
+
+
+def test_neighbours_that_lack_least_run_as_many_rounds_as_those_beside_that_lack_most(missing):
+    missing(*beside(*TAGS[:3], rounds=4), each={COLD: 1, WARM: 6})
+    assert missing.rounds == [{COLD: 1, WARM: 6}]
+
+
 def test_neighbours_that_ran_at_opposite_ends_of_all_rounds_are_measured_again(missing):
     assert missing(*beside(*TAGS, begins=2)) == [(CELL, "v6.2.0", "v6.3.2")]
 
@@ -124,7 +143,7 @@ def test_what_lacks_the_newest_release_comes_first(missing):
     assert [cell for cell, *_ in missing(*kept, cells=(CELL, OTHER))] == [OTHER, CELL]
 
 
-BLOCK = history.Block(CELL, tuple(STACKS))
+BLOCK = history.Block(CELL, tuple(STACKS), FIVE)
 
 
 @pytest.mark.parametrize(("capacity", "parts"), [(9, [4]), (4, [4]), (3, [3, 2]), (2, [2, 2, 2])])
@@ -213,6 +232,15 @@ def test_all_releases_run_one_parameter_set_after_the_other(bench):
     assert done.exit_code == 0, done.output
     assert "4 releases (v6.1.0 to v6.4.0) × 1 parameter set on box: 1 block missing." in done.output
     assert all(ran(one) == ["ppca cold-0", "ppca warm-1", "ppca warm-2"] for one in bench.arms.values())
+
+
+def test_what_is_lacking_is_said_and_no_more_is_run(bench, monkeypatch):
+    kept = beside(*TAGS, rounds=4)
+    monkeypatch.setattr(run, "archived", lambda _, stack, __: [m for m in kept if m.tag == stack.tag])
+    done = bench(*TAGS, "--backend", "pymc-c", "--model", "ppca", "--warm", "5")
+    assert done.exit_code == 0, done.output
+    assert "1 cold + 1 warm" in done.output
+    assert all(ran(one) == ["ppca cold-0", "ppca warm-1"] for one in bench.arms.values())
 
 
 def test_the_plan_alone_measures_nothing(bench):

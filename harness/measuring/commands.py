@@ -67,9 +67,10 @@ def run_command(
         f"{counted(len(chosen), 'release')} ({', '.join(s.tag for s in chosen)}) × "
         f"{counted(len(wanted), 'parameter set')} on {machine}: measured {len(wanted) - len(left)}, left {len(left)}."
     )
+    each = of_each_kind(warm)
     began, inside_trials = time.monotonic(), 0.0
     if left:
-        seconds = run.estimate_seconds(machine, dict.fromkeys(left, of_each_kind(warm)), len(chosen))
+        seconds = run.estimate_seconds(machine, dict.fromkeys(left, each), len(chosen))
         limit = "" if budget is None else f", and begin no second round of anything after {budget:g} min"
         console.print(
             f"This will take about {minutes(seconds)}{limit}. Ctrl-C loses at most the trial in flight; the same "
@@ -78,7 +79,7 @@ def run_command(
     try:
         if left:
             deadline = None if budget is None else began + 60 * budget
-            inside_trials = run.measure(console, machine, chosen, left, description, warm, deadline)
+            inside_trials = run.measure(console, machine, chosen, left, description, each, deadline)
         if gradients:
             run.time_gradients(console, chosen, wanted, description)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rich.console import Console
@@ -33,10 +33,12 @@ REPEATS = 1
 
 @dataclass(frozen=True)
 class Block:
-    """Neighbouring releases, oldest first, that one parameter set is to be measured in, side by side."""
+    """Neighbouring releases, oldest first, that one parameter set is to be measured in, side by side, and the rounds of
+    each kind that they lack."""
 
     cell: Cell
     stacks: tuple[Stack, ...]
+    rounds: Mapping[str, int]
 
     def __str__(self) -> str:
         tags = [stack.tag for stack in self.stacks]
@@ -55,7 +57,7 @@ def missing(
     """
     cells = [cell for cell in cells if can_be_sampled(cell, description)]
     if again:
-        return [Block(cell, tuple(stacks)) for cell in cells]
+        return [Block(cell, tuple(stacks), each) for cell in cells]
     known = {stack.tag: run.archived(machine, stack, description) for stack in stacks}
     found = [block for cell in cells for block in _of_cell(cell, stacks, known, each)]
     return sorted(found, key=lambda block: block.stacks[-1].date, reverse=True)
@@ -67,29 +69,36 @@ def _of_cell(
     its = {tag: [m for m in ms if Cell(m.model, m.n, m.backend) == cell] for tag, ms in known.items()}
     going = [s for s in stacks if not any(m.outcome != "ok" and m.complete(0) for m in its[s.tag])]
     if len(going) == 1 and not any(m.complete(each[WARM]) for m in its[going[0].tag]):
-        return [Block(cell, tuple(going))]
-    blocks: list[list[Stack]] = []
+        return [Block(cell, tuple(going), each)]
+    blocks: list[Block] = []
     for old, new in pairwise(going):
-        if _are_joined(its[old.tag], its[new.tag], each):
+        lacking = _lacking(its[old.tag], its[new.tag], each)
+        if not any(lacking.values()):
             continue
-        if not blocks or blocks[-1][-1] is not old:
-            blocks.append([old])
-        blocks[-1].append(new)
-    return [Block(cell, tuple(block)) for block in blocks]
+        # Whatever they lack: a cold trial fills the caches, and asv takes in no sitting without a warm one.
+        rounds = {kind: max(1, many) for kind, many in lacking.items()}
+        if blocks and blocks[-1].stacks[-1] is old:
+            before = blocks.pop()
+            rounds = {kind: max(many, before.rounds[kind]) for kind, many in rounds.items()}
+            blocks.append(Block(cell, (*before.stacks, new), rounds))
+        else:
+            blocks.append(Block(cell, (old, new), rounds))
+    return blocks
 
 
-def _are_joined(old: Iterable[Measurement], new: Iterable[Measurement], each: Mapping[str, int]) -> bool:
+def _lacking(old: Iterable[Measurement], new: Iterable[Measurement], each: Mapping[str, int]) -> dict[str, int]:
+    """How many more rounds of each kind two neighbours are to have together."""
     both = [pair for found in pairs(old, new).values() for pair in found]
+    lacking = {}
     for kind, many in each.items():
         counting = [pair.counts for pair in both if pair.old.kind == kind]
-        if len(counting) < many or sum(counting) < min(_TELLING, many):
-            return False
-    return True
+        lacking[kind] = max(0, many - len(counting), min(_TELLING, many) - sum(counting))
+    return lacking
 
 
-def estimate_seconds(machine: str, blocks: Iterable[Block], each: Mapping[str, int]) -> float:
+def estimate_seconds(machine: str, blocks: Iterable[Block]) -> float:
     """What these blocks will take, if every release has an answer and no trial is repeated."""
-    return sum(run.estimate_seconds(machine, {block.cell: each}, len(block.stacks)) for block in blocks)
+    return sum(run.estimate_seconds(machine, {block.cell: block.rounds}, len(block.stacks)) for block in blocks)
 
 
 def in_parts(blocks: Iterable[Block], known: Sequence[Stack]) -> list[Block]:
@@ -109,7 +118,7 @@ def _parts(block: Block, most: int) -> list[Block]:
             f"There is no room for two stacks side by side, which take up to {2 * room.STACK_BYTES / 1e9:.1f} GB: free "
             "some space on the disk, and try again."
         )
-    return [Block(block.cell, block.stacks[i : i + most]) for i in range(0, len(block.stacks) - 1, most - 1)]
+    return [replace(block, stacks=block.stacks[i : i + most]) for i in range(0, len(block.stacks) - 1, most - 1)]
 
 
 def measure(
@@ -128,10 +137,10 @@ def measure(
             console.print(f"The time is up: {counted(len(left), 'block')} left.")
             return
         part, *later = left
-        console.rule(f"{part}, about {minutes(estimate_seconds(machine, [part], each))}")
+        console.rule(f"{part}, about {minutes(estimate_seconds(machine, [part]))}")
         room.make_room(part.stacks, known)
         try:
-            run.measure(console, machine, part.stacks, [part.cell], description, warm, repeats=REPEATS)
+            run.measure(console, machine, part.stacks, [part.cell], description, part.rounds, repeats=REPEATS)
         except LostStackError as error:
             console.print(f"{error.tag} is left out. {error}")
             stacks = [s for s in stacks if s.tag != error.tag]

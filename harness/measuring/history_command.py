@@ -53,14 +53,14 @@ def history_command(
     )
     if not blocks:
         return
-    _show(machine, blocks, each)
+    _show(machine, blocks)
     parts = history.in_parts(blocks, known)
     if len(parts) > len(blocks):
         console.print(
             f"The disk has room for {counted(room.capacity(known), 'stack')} side by side: it will be done in "
             f"{counted(len(parts), 'part')}, each of which shares a release with the next."
         )
-    seconds = history.estimate_seconds(machine, parts, each)
+    seconds = history.estimate_seconds(machine, parts)
     limit = "" if budget is None else f", and no block begins after {budget:g} min"
     console.print(
         f"This will take about {minutes(seconds)}, besides what stacks take to install and trials that are "
@@ -79,10 +79,11 @@ def history_command(
         raise typer.Exit(130) from None
 
 
-def _show(machine: str, blocks: list[history.Block], each: dict[str, int]) -> None:
-    table = Table("parameter set", "releases", "", "about", box=None, pad_edge=False)
+def _show(machine: str, blocks: list[history.Block]) -> None:
+    table = Table("parameter set", "releases", "", "rounds", "about", box=None, pad_edge=False)
     for block in blocks:
         tags = [s.tag for s in block.stacks]
-        cost = minutes(history.estimate_seconds(machine, [block], each))
-        table.add_row(str(block.cell), " to ".join(dict.fromkeys((tags[0], tags[-1]))), str(len(tags)), cost)
+        rounds = " + ".join(f"{many} {kind}" for kind, many in block.rounds.items())
+        cost = minutes(history.estimate_seconds(machine, [block]))
+        table.add_row(str(block.cell), " to ".join(dict.fromkeys((tags[0], tags[-1]))), str(len(tags)), rounds, cost)
     console.print(table)

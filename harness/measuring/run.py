@@ -174,10 +174,11 @@ def follow(console: Console, trials: Iterator[Trial], total: int, title: str) ->
 
 
 def measure(
-    console: Console, machine: str, stacks: Sequence[Stack], wanted: Sequence[Cell], description: Mapping, warm: int,
-    deadline: float | None = None, repeats: int = 0,
+    console: Console, machine: str, stacks: Sequence[Stack], wanted: Sequence[Cell], description: Mapping,
+    each: Mapping[str, int], deadline: float | None = None, repeats: int = 0,
 ) -> float:  # fmt: skip
-    """Rounds of these stacks, and what asv makes of them; returns the seconds spent inside trials.
+    """Rounds of these stacks, `each` so many of its kind, and what asv makes of them; returns the seconds spent inside
+    trials.
 
     From `deadline` on, of `time.monotonic`, no rounds begin but the first of each parameter set. `repeats` is as of
     `Rounds`. KeyboardInterrupt ends the trial first; what was measured is there for the next call.
@@ -193,7 +194,6 @@ def measure(
             except BenchError as error:
                 raise LostStackError(stack.tag, str(error)) from error
     side_by_side = rounds.Rounds(arms, machine, description, repeats=repeats)
-    each = rounds.of_each_kind(warm)
     title = " | ".join(stack.tag for stack in stacks)
     total = len(wanted) * len(stacks) * sum(each.values())
     trials = _until(deadline, side_by_side, wanted, each)

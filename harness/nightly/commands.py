@@ -168,15 +168,15 @@ def _measured(work: planning.Work, machine: str, description: dict, warm: int) -
     if work.is_history:
         yield from history.measure(console, machine, work.stacks, work.cells, description, warm)
         return
-    done = run.measured(machine, work.stacks, description, warm)
+    done, each = run.measured(machine, work.stacks, description, warm), rounds.of_each_kind(warm)
     for model, group in groupby((c for c in work.cells if c not in done), key=lambda c: c.model):
         its = list(group)
-        seconds = run.estimate_seconds(machine, dict.fromkeys(its, rounds.of_each_kind(warm)), len(work.stacks))
+        seconds = run.estimate_seconds(machine, dict.fromkeys(its, each), len(work.stacks))
         _say(
             f"{few([s.tag for s in work.stacks])}, {model}: {counted(len(its), 'parameter set')}, "
             f"about {minutes(seconds)}."
         )
-        yield run.measure(console, machine, work.stacks, its, description, warm)
+        yield run.measure(console, machine, work.stacks, its, description, each)
 
 
 @app.command()

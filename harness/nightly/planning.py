@@ -64,11 +64,10 @@ def left(chosen: Sequence[Stack], machine: str, wanted: Sequence[Cell], descript
 def left_of_history(machine: str, wanted: Sequence[Cell], description: Mapping, warm: int) -> dict[str, float]:
     """The names of parameter sets whose history is not wholly measured on a machine, newest need first, and what the
     trials of each will take, in seconds."""
-    each = of_each_kind(warm)
     found: dict[str, float] = {}
-    for block in history.missing(machine, of_history(), wanted, each, description):
+    for block in history.missing(machine, of_history(), wanted, of_each_kind(warm), description):
         name = name_of(block.cell)
-        found[name] = found.get(name, 0) + history.estimate_seconds(machine, [block], each)
+        found[name] = found.get(name, 0) + history.estimate_seconds(machine, [block])
     return found
 
 
