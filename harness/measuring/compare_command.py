@@ -186,8 +186,8 @@ def _compare(
         run.let_asv_read(progress, sides, wanted, description)
     if compared.pairs and not compared.comparisons and not compared.differences:
         raise BenchError(
-            f"Nothing can be said: the machine changed speed in all {counted(compared.dropped, 'round')}. They are "
-            "kept; let nothing else run here, and run the same command again."
+            f"Nothing can be said: in all {counted(compared.dropped, 'round')} the machine changed speed, or the two "
+            "did not run side by side. They are kept; let nothing else run here, and run the same command again."
         )
     share = f", {100 * comparing.inside_trials / elapsed:.0f} % of it inside trials" if elapsed > 1 else ""
     progress.print(f"\nMeasured for {minutes(elapsed)}{share}.")
