@@ -276,6 +276,18 @@ def test_one_round_says_something_where_relatives_do():
     assert e.p < 1e-6
 
 
+@pytest.mark.parametrize("freedom", [0.01, 0.16, 0.99])
+def test_of_less_than_one_round_more_nothing_is_said(freedom):
+    assert paired.estimate([Round(-0.2, 1)], Prior(4.6e-10, freedom)) is None
+
+
+@pytest.mark.parametrize("freedom", [1.0, 1.2, 3.0])
+@pytest.mark.parametrize("variance", [1e-12, 1.0, 1e6])
+def test_what_is_said_ends_at_numbers(freedom, variance):
+    low, high = paired.estimate([Round(-0.2, 1)], Prior(variance, freedom)).interval()
+    assert 0 < low <= high < math.inf
+
+
 def test_the_shares_of_all_looks_are_the_whole_error():
     assert sum(paired.LOOKS.values()) + paired.LAST_LOOK == pytest.approx(1.0)
 

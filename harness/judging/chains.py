@@ -69,7 +69,7 @@ def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, qu
     # As wide as what few rounds say is uncertain, and as sittings that disagree.
     estimate, sittings = ratio
     low, high = (end(*estimate.interval(), *sittings) for end in (min, max))
-    error = math.log(high / low) / (2 * REACH)
+    error = (math.log(high) - math.log(low)) / (2 * REACH)
     return Link(tag, base.index * estimate.ratio, math.hypot(base.error, error), sittings)
 
 

@@ -45,8 +45,9 @@ _FEWEST = 3
 
 
 def ratio(logarithm: float) -> float:
-    """Of a difference of logarithms; one that is too large for a number stays a very large one."""
-    return math.exp(min(700.0, logarithm))
+    """Of a difference of logarithms; one that is too large or too small for a number stays a very large or a very small
+    one."""
+    return math.exp(max(-700.0, min(700.0, logarithm)))
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ def _fit(rounds: tuple[Round, ...]) -> _Fitted:
 
 
 def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0.0) -> Estimate | None:
-    """What rounds say, moderated by what is known of their variance; None where neither tells how they vary.
+    """What rounds say, moderated by what is known of their variance; None where both do not tell how they vary as one
+    round more would.
 
     `lasting` is the standard deviation of what lasts.
     """
@@ -173,7 +175,8 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
         return None
     own = _fit(tuple(rounds))
     freedom = known.freedom + own.freedom
-    if freedom == 0:
+    # Of less, an interval may end beyond all numbers.
+    if freedom < 1:
         return None
     if math.isinf(freedom):
         variance = known.variance

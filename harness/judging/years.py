@@ -4,11 +4,11 @@ by the ratios of neighbours (`chains`), so on whatever machines. It must not kno
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.judging.chains import REACH, Link, chains
+from harness.judging.paired import ratio
 from harness.results.metrics import TOTAL
 from harness.results.store import Key, MachineResults
 
@@ -47,7 +47,7 @@ class Years:
 
 def interval(link: Link) -> tuple[float, float]:
     """The 95 % interval of a release's index."""
-    spread = math.exp(REACH * link.error)
+    spread = ratio(REACH * link.error)
     return link.index / spread, link.index * spread
 
 
