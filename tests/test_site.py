@@ -220,6 +220,13 @@ def test_every_link_leads_somewhere(good):
                 assert fragment in ids[relative], (name, link)
 
 
+@pytest.mark.slow
+def test_what_has_been_measured_is_published(tmp_path):
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    site = make.publish(tmp_path)
+    assert all((site / page).stat().st_size for page in ("index.html", "changes.html", "trust.html"))
+
+
 # Publishes where other things have been drawn before: Vega counts ids on from chart to chart.
 AGAIN = """
 import sys
