@@ -439,6 +439,17 @@ def test_numba_is_consistent_when_it_is_never_far_from_the_fastest():
     assert judged(content(*near[:2]), "numba").verdict == guidance.UNMEASURED
 
 
+def test_where_numba_is_the_fastest_it_is_held_against_the_next_and_not_against_itself_by_another_name():
+    same = {"draws": "a", "resolved": RESOLVED}
+    names = [ppca(backend, n=n, **same) for n in (500, 5000) for backend in ("default", "nutpie-numba")]
+    found = judged(content(*names, *(ppca("pymc-c", n=n, sampling=40.0) for n in (500, 5000))), "numba")
+    assert found.verdict == guidance.HOLDS
+    ratios = [float(r) for r in re.findall(r"([\d.]+) \(", found.evidence)]
+    assert len(ratios) == 2
+    assert all(r < 0.5 for r in ratios)
+    assert judged(content(*names), "numba").verdict == guidance.UNMEASURED
+
+
 @pytest.mark.parametrize(
     ("c", "numba", "verdict"),
     [(40.0, 4.0, guidance.HOLDS), (4.0, 40.0, guidance.FAILS), (4.0, 4.1, guidance.CANNOT_TELL)],
