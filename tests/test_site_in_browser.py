@@ -207,7 +207,7 @@ def test_a_backend_has_two_bars_of_phases_and_a_point_for_each_size(page):
     for caches in ("warm", "cold"):
         bar = page.locator(f"#ppca-500 [aria-roledescription='bar'][aria-label^='pymc-c, {caches} caches: ']")
         assert bar.count() >= 5, "importing, compiling, tuning, drawing, collecting, of what is wide enough to be seen"
-    sizes = page.locator("figure", has_text="Setup and sampling by size")
+    sizes = page.locator("figure", has_text="What you wait for by size")
     assert sizes.locator("[aria-roledescription='point']").count() == 2 * 2 * 3
 
 

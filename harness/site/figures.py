@@ -132,7 +132,7 @@ def svg(chart: alt.TopLevelMixin, datasets: Mapping[str, Sequence[Mapping]], nam
 
 
 def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[int, str], str]) -> Markup:
-    """Setup and sampling until 1000 effective draws against the model's size: a line for each backend, both axes
+    """The time to an answer, and of it sampling, against the model's size: a line for each backend, both axes
     logarithmic, side by side with one scale. Points link to `paths`, by size and backend."""
     rows = [
         {
@@ -141,7 +141,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
         }
         for a in answers
         for t in a.times
-        for part, value in (("setup, warm caches", t.setup_seconds), ("sampling", t.sampling_seconds))
+        for part, value in (("time to an answer", t.seconds), ("of it, sampling", t.sampling_seconds))
         if value > 0
     ]  # fmt: skip
     order = [b for b in LOOKS if any(r["backend"] == b for r in rows)]
@@ -159,7 +159,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
     scale = alt.Scale(type="log", nice=False, domain=[least / 1.3, most * 1.3])
     y = alt.Y("s:Q", title="seconds", scale=scale, axis=log_axis(least / 1.3, most * 1.3))
     panels, datasets = [], {}
-    for part in ("setup, warm caches", "sampling"):
+    for part in dict.fromkeys(r["part"] for r in rows):
         datasets[part] = [r for r in rows if r["part"] == part]
         base = alt.Chart(alt.NamedData(part)).encode(
             x=x, y=y, color=alt.Color("backend:N", scale=colours(order), title=None)
@@ -180,7 +180,7 @@ def sizes(answers: Sequence[Answer], name: str, root: str, paths: Mapping[tuple[
             for channel in ("color", "shape"):
                 if layer.encoding[channel] is not alt.Undefined:
                     layer.encoding[channel].legend = legend
-    says = f"Setup and sampling seconds of {answers[0].model} against its number of observations"
+    says = f"Time to an answer and sampling seconds of {answers[0].model} against its number of observations"
     return svg(chart, datasets, name, says)
 
 
