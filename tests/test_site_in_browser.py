@@ -21,7 +21,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from harness.paths import ROOT
-from harness.site import figures, release_lines
 from harness.stacks.locks import get_stack, last_patches, load_stacks
 from harness.suite import inside
 from tests import site_results as make
@@ -306,13 +305,10 @@ def test_on_paper_nothing_is_folded_and_no_table_is_cut_off(page):
 # At full size: 30 releases, 10 backends, 5 models, all metrics
 
 
-def test_the_first_page_of_a_large_site_is_small(tmp_path, browser, monkeypatch):
+def test_the_first_page_of_a_large_site_is_small(tmp_path, browser):
     about = inside()
     cells = [(m, a["sizes"][0], b) for m, a in list(about["models"].items())[:5] for b in about["backends"]]
     make.build(tmp_path / "results", load_stacks()[-30:], cells)
-    # Charts that are on no first page.
-    for module, name in ((release_lines, "history"), (figures, "control"), (figures, "agreement")):
-        monkeypatch.setattr(module, name, lambda *_, **_more: None)
     site = make.publish(tmp_path)
     first = [site / "index.html", *(site / "static").glob("*")]
     assert sum(len(gzip.compress(p.read_bytes())) for p in first) < 1_500_000

@@ -33,7 +33,7 @@ class Overview(OutputPublisher):
         """
         # Charts take most of a second to import, and every command of asv imports this module.
         from harness.judging import calibration
-        from harness.site import render
+        from harness.site import render, workers
 
         began = time.perf_counter()
         folder, html = Path(conf.results_dir).parent, Path(conf.html_dir)
@@ -45,13 +45,15 @@ class Overview(OutputPublisher):
             render.copy_static(html)
             data.copy_sweeps(contents, results.sweeps, html)
             machines = render.machines_as_dictionary(contents)
+            sites = []
             for machine in contents:
-                log.info(f"Writing the pages of {machine.machine}")
                 data.copy_records(machine, results.records, html)
                 calibrated = calibration.of_machine(folder / "calibration", machine.machine)
-                render.Site(machine, html, machines[machine.machine], machines, calibrated).write()
+                sites.append(render.Site(machine, html, machines[machine.machine], machines, calibrated))
                 for sentence in machine.left_out:
                     log.warning(sentence)
+            log.info(f"Writing the pages of {', '.join(machines)}")
+            workers.write(sites)
         except BenchError as error:
             raise util.UserError(str(error)) from error
         _date_by_results(contents)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from statistics import median
 from urllib.parse import quote
@@ -43,55 +44,58 @@ def asv_link(content: MachineResults, benchmark: str | None, key: tuple[str, int
     return f"history.html#{model}.{benchmark}?{query}"
 
 
+@dataclass(frozen=True, eq=False)
 class Site:
     """The pages of one machine's content, to be written below `folder` at `base`, a path such as `machines/box/`."""
 
-    def __init__(
-        self,
-        content: MachineResults,
-        folder: Path,
-        base: str,
-        machines: Mapping[str, str],
-        calibrated: calibration.Calibration | None = None,
-    ) -> None:
-        self.content, self.folder, self.base, self.machines = content, folder, base, machines
-        self.calibration = calibrated
-        self.environment = Environment(
+    content: MachineResults
+    folder: Path
+    base: str
+    machines: Mapping[str, str]
+    calibration: calibration.Calibration | None = None
+
+    @cached_property
+    def environment(self) -> Environment:
+        """The templates, and what all of them know."""
+        environment = Environment(
             loader=PackageLoader("harness.site"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.globals |= {
-            "content": content,
-            "noise": noise_of(content),
+        environment.globals |= {
+            "content": self.content,
+            "noise": noise_of(self.content),
             "made_of": verdicts.made_of,
             "look": figures.look,
             "metrics": {m.name: m for m in METRICS},
             "seconds": answers.seconds,
             "median": median,
-            "machines": machines,
-            "base": base,
+            "machines": self.machines,
+            "base": self.base,
         }
-        self.environment.filters |= {"number": _number, "linker": lambda name: LINKERS.get(name, name or "?")}
+        environment.filters |= {"number": _number, "linker": lambda name: LINKERS.get(name, name or "?")}
+        return environment
 
     @cached_property
     def changes(self) -> list[ReleaseChange]:
         """What changed, newest first."""
         return release_changes(self.content)
 
-    def write(self) -> None:
-        """Write all pages of this machine."""
-        self._overview()
-        self._which()
-        self._page("changes.html", "What changed", changes=self.changes)
-        self._feed()
-        for model in self.content.models:
-            self._model(model)
-        self._compatibility()
-        self._trust()
-        data.write(self.content, self.folder / self.base / "data")
+    @property
+    def parts(self) -> dict[str, Callable[[], None]]:
+        """By name, what writes each part of the site; none needs another to have been written. What takes longest
+        comes first."""
+        return {
+            "overview": self._overview,
+            **{f"model {model}": partial(self._model, model) for model in self.content.models},
+            "trust": self._trust,
+            "changes": self._changes,
+            "which": self._which,
+            "compatibility": self._compatibility,
+            "data": lambda: data.write(self.content, self.folder / self.base / "data"),
+        }
 
     def _page(self, path: str, title: str, template: str | None = None, **values) -> None:
         target = self.base + path
@@ -249,6 +253,10 @@ class Site:
             return None
         points = list(zip(*document["data"], strict=True))
         return figures.data(points, tuple(document["true_axis"]), "data")
+
+    def _changes(self) -> None:
+        self._page("changes.html", "What changed", changes=self.changes)
+        self._feed()
 
     def _feed(self) -> None:
         entries = []
