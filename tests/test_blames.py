@@ -162,6 +162,17 @@ def test_a_number_is_explained_by_what_was_found_of_it_alone():
     assert known.of_number("v6.1.0", "v6.2.0", ("ppca", 5000, "blackjax"), "rewrites", grew=True) is None
 
 
+def test_what_moved_the_same_number_of_another_parameter_set_the_same_way_is_a_hint():
+    ends = [{"stack": "v6.1.0", "seen": "784"}, {"stack": "v6.2.0", "seen": "2,986"}]
+    known = blames(document("rewrites", ends=ends))
+    other = ("ppca", 5000, "blackjax")
+    assert known.of_others("v6.1.0", "v6.2.0", other, "rewrites", grew=True) == list(known.answers)
+    assert known.of_others("v6.1.0", "v6.2.0", other, "rewrites", grew=False) == []
+    assert known.of_others("v6.1.0", "v6.2.0", other, "graph_nodes", grew=True) == []
+    assert known.of_others("v6.2.0", "v6.4.0", other, "rewrites", grew=True) == []
+    assert known.of_others("v6.1.0", "v6.2.0", KEY, "rewrites", grew=True) == []
+
+
 @pytest.mark.parametrize(
     ("before", "after", "grew"),
     [("784", "2,986", True), ("5.2 s", "4.9 s", False), ("1e+03 MiB", "2e+03 MiB", True), ("ok", "failed: x", None)],

@@ -11,12 +11,14 @@ from harness.cli import app
 from harness.judging import changes, commands
 from harness.judging.comparison import QUANTITIES
 from harness.measuring.blame import criteria
+from harness.results.blames import Blamed, Blames
 from harness.results.metrics import COLD_SETUP, GRADIENT_COUNT, NODES, SAMPLING
 from harness.results.parts import Control
 from harness.results.records import Measurement
 from tests.made_records import document, read, side_by_side
 from tests.made_records import measured as made_measured
 from tests.test_answers import content, given_noise  # noqa: F401
+from tests.test_blames import document as answer_document
 
 
 def measured(sampling, effective=(250.0,) * 3, nodes=26, draws="a", outcome="ok", setup=5.0) -> Measurement:
@@ -137,9 +139,11 @@ def test_turns_of_a_table_name_model_size_and_reason():
 def bench_steps(monkeypatch):
     """What `bench steps` says where this was measured."""
 
-    def command(*measurements, arguments=()):
+    def command(*measurements, arguments=(), blames=None):
         monkeypatch.setenv("BENCH_MACHINE", "box")
-        monkeypatch.setattr(commands.store, "load", lambda _: [content(*measurements)])
+        monkeypatch.setattr(
+            commands.store, "load", lambda _: [replace(content(*measurements), blames=blames or Blames())]
+        )
         return CliRunner().invoke(app, ["steps", *arguments])
 
     return command
@@ -154,6 +158,19 @@ def test_the_steps_of_a_history_are_listed_the_largest_first_with_the_command_th
     assert len(said) == 4, "of one parameter set one line for each step"
     said = bench_steps(*side_by_side(arms, noise=0.01), arguments=("--most", "1")).output.splitlines()
     assert said[2:] == ["1 smaller ones: --most 2"]
+
+
+def test_what_was_found_of_another_parameter_set_stands_beside_the_command_that_asks(bench_steps, monkeypatch):
+    monkeypatch.setenv("BENCH_MACHINE", "box")
+    ends = [{"stack": "v6.3.2", "seen": "4 s"}, {"stack": "v6.4.0", "seen": "12 s"}]
+    answer = Blamed.model_validate(answer_document("total", ends=ends, model="radon", n=919, backend="default"))
+    known = Blames([answer], {"v6.3.2": 0, "v6.4.0": 1})
+    arms = {"v6.3.2": {"clocks": {"setup": 4.0}}, "v6.4.0": {"clocks": {"setup": 12.0}}}
+    said = bench_steps(*side_by_side(arms, noise=0.01), blames=known).output.splitlines()
+    assert [line.strip() for line in said[1:]] == [
+        "Of radon n=919 default it was blackjax 1.5 → 1.6; to ask it of this one:",
+        "bench blame v6.3.2 v6.4.0 --model ppca --n 500 --backend pymc-c --metric total",
+    ]
 
 
 def test_a_model_that_there_is_not_is_named(bench_steps):

@@ -69,15 +69,22 @@ def steps_command(
     for number, (step, c) in enumerate(found[:most], start=1):
         estimate, (name, n, backend) = c.judged.estimate, c.key
         low, high = estimate.interval()
-        blamed = content.blames.of_number(step.old, step.new, c.key, c.quantity.name, estimate.ratio > 1)
+        turn = (step.old, step.new, c.key, c.quantity.name, estimate.ratio > 1)
+        blamed = content.blames.of_number(*turn)
         question = Question(step.old, step.new, name, n, backend, c.quantity.name)
         console.print(
             f"{number}. PyMC {step.old[1:]} → {step.new[1:]}, {name} n={n} {backend}, {c.quantity.phrase}: "
             f"×{estimate.ratio:.2f} ({low:.2f} to {high:.2f})",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
-        told = f"It was {' and '.join(map(str, blamed.packages))}{blamed.how_many}." if blamed else question.command
-        console.print(f"   {told}", highlight=False, soft_wrap=True)
+        if blamed:
+            told = [f"It was {blamed.says}."]
+        else:
+            others = content.blames.of_others(*turn)[:1]
+            hint = [f"Of {b.model} n={b.n} {b.backend} it was {b.says}; to ask it of this one:" for b in others]
+            told = [*hint, question.command]
+        for line in told:
+            console.print(f"   {line}", highlight=False, soft_wrap=True)
     if len(found) > most:
         console.print(f"{len(found) - most} smaller ones: --most {len(found)}")
 

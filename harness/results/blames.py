@@ -255,6 +255,11 @@ class Blames:
         """What made a counter or a time of a parameter set grow, or become less."""
         return next((b for b in self._between(old, new, metric) if b.key == key and b.grew is grew), None)
 
+    def of_others(self, old: str, new: str, key: tuple[str, int, str], metric: str, grew: bool) -> list[Blamed]:
+        """What made the same number of other parameter sets grow, or become less, as well: what to expect, and no
+        answer."""
+        return [b for b in self._between(old, new, metric) if b.key != key and b.grew is grew]
+
     def of_reason(self, reason: str) -> Blamed | None:
         """What a failure for this reason began with, in whatever release."""
         began = (b for b in self.answers if b.certain and b.metric == OUTCOME and b.ends[0].seen == "ok")
