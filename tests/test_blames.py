@@ -166,11 +166,20 @@ def test_what_moved_the_same_number_of_another_parameter_set_the_same_way_is_a_h
     ends = [{"stack": "v6.1.0", "seen": "784"}, {"stack": "v6.2.0", "seen": "2,986"}]
     known = blames(document("rewrites", ends=ends))
     other = ("ppca", 5000, "blackjax")
-    assert known.of_others("v6.1.0", "v6.2.0", other, "rewrites", grew=True) == list(known.answers)
-    assert known.of_others("v6.1.0", "v6.2.0", other, "rewrites", grew=False) == []
-    assert known.of_others("v6.1.0", "v6.2.0", other, "graph_nodes", grew=True) == []
-    assert known.of_others("v6.2.0", "v6.4.0", other, "rewrites", grew=True) == []
-    assert known.of_others("v6.1.0", "v6.2.0", KEY, "rewrites", grew=True) == []
+    assert known.of_another("v6.1.0", "v6.2.0", other, "rewrites", grew=True) is known.answers[0]
+    assert known.of_another("v6.1.0", "v6.2.0", other, "rewrites", grew=False) is None
+    assert known.of_another("v6.1.0", "v6.2.0", other, "graph_nodes", grew=True) is None
+    assert known.of_another("v6.2.0", "v6.3.2", other, "rewrites", grew=True) is None
+    assert known.of_another("v6.1.0", "v6.2.0", KEY, "rewrites", grew=True) is None
+
+
+def test_where_what_was_found_of_others_does_not_agree_there_is_no_hint():
+    ends = [{"stack": "v6.1.0", "seen": "784"}, {"stack": "v6.2.0", "seen": "2,986"}]
+    one = document("rewrites", ends=ends)
+    package = one["packages"][0] | {"new": "1.7"}
+    known = blames(one, one | {"model": "radon", "n": 919, "packages": [package]})
+    assert len(known.answers) == 2
+    assert known.of_another("v6.1.0", "v6.2.0", ("ppca", 5000, "blackjax"), "rewrites", grew=True) is None
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,10 @@ def steps_command(
         )  # fmt: skip
         if blamed:
             told = [f"It was {blamed.says}."]
+        elif b := content.blames.of_another(*turn):
+            told = [f"Of {b.model} n={b.n} {b.backend} it was {b.says}; to ask it of this one:", question.command]
         else:
-            others = content.blames.of_others(*turn)[:1]
-            hint = [f"Of {b.model} n={b.n} {b.backend} it was {b.says}; to ask it of this one:" for b in others]
-            told = [*hint, question.command]
+            told = [question.command]
         for line in told:
             console.print(f"   {line}", highlight=False, soft_wrap=True)
     if len(found) > most:

@@ -255,10 +255,11 @@ class Blames:
         """What made a counter or a time of a parameter set grow, or become less."""
         return next((b for b in self._between(old, new, metric) if b.key == key and b.grew is grew), None)
 
-    def of_others(self, old: str, new: str, key: tuple[str, int, str], metric: str, grew: bool) -> list[Blamed]:
-        """What made the same number of other parameter sets grow, or become less, as well: what to expect, and no
-        answer."""
-        return [b for b in self._between(old, new, metric) if b.key != key and b.grew is grew]
+    def of_another(self, old: str, new: str, key: tuple[str, int, str], metric: str, grew: bool) -> Blamed | None:
+        """What made the same number of another parameter set grow, or become less: what to expect, and no answer. None
+        where several were asked about and do not agree."""
+        others = [b for b in self._between(old, new, metric) if b.key != key and b.grew is grew]
+        return others[0] if len({b.says for b in others}) == 1 else None
 
     def of_reason(self, reason: str) -> Blamed | None:
         """What a failure for this reason began with, in whatever release."""

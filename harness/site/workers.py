@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from harness.errors import MachineError
 from harness.site.render import Site
 
-# Each holds all results, in a few hundred MiB.
+# Each holds all results: half a GiB, with those of two machines.
 _MOST = 4
 _sites: list[Site] = []
 
