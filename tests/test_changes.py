@@ -160,17 +160,21 @@ def test_the_steps_of_a_history_are_listed_the_largest_first_with_the_command_th
     assert said[2:] == ["1 smaller ones: --most 2"]
 
 
-def test_what_was_found_of_another_parameter_set_stands_beside_the_command_that_asks(bench_steps, monkeypatch):
+@pytest.mark.parametrize(
+    ("backend", "hint"),
+    [("pymc-c", ["Of radon n=919 pymc-c it was blackjax 1.5 → 1.6; to ask it of this one:"]), ("numpyro-parallel", [])],
+)
+def test_what_was_found_of_the_backend_elsewhere_stands_beside_the_command_that_asks(
+    bench_steps, monkeypatch, backend, hint
+):
     monkeypatch.setenv("BENCH_MACHINE", "box")
     ends = [{"stack": "v6.3.2", "seen": "4 s"}, {"stack": "v6.4.0", "seen": "12 s"}]
-    answer = Blamed.model_validate(answer_document("total", ends=ends, model="radon", n=919, backend="default"))
+    answer = Blamed.model_validate(answer_document("total", ends=ends, model="radon", n=919, backend=backend))
     known = Blames([answer], {"v6.3.2": 0, "v6.4.0": 1})
     arms = {"v6.3.2": {"clocks": {"setup": 4.0}}, "v6.4.0": {"clocks": {"setup": 12.0}}}
     said = bench_steps(*side_by_side(arms, noise=0.01), blames=known).output.splitlines()
-    assert [line.strip() for line in said[1:]] == [
-        "Of radon n=919 default it was blackjax 1.5 → 1.6; to ask it of this one:",
-        "bench blame v6.3.2 v6.4.0 --model ppca --n 500 --backend pymc-c --metric total",
-    ]
+    asks = "bench blame v6.3.2 v6.4.0 --model ppca --n 500 --backend pymc-c --metric total"
+    assert [line.strip() for line in said[1:]] == [*hint, asks]
 
 
 def test_a_model_that_there_is_not_is_named(bench_steps):

@@ -256,9 +256,10 @@ class Blames:
         return next((b for b in self._between(old, new, metric) if b.key == key and b.grew is grew), None)
 
     def of_another(self, old: str, new: str, key: tuple[str, int, str], metric: str, grew: bool) -> Blamed | None:
-        """What made the same number of another parameter set grow, or become less: what to expect, and no answer. None
-        where several were asked about and do not agree."""
-        others = [b for b in self._between(old, new, metric) if b.key != key and b.grew is grew]
+        """What made the same number of the same backend grow, or become less, with another model or size: what to
+        expect, and no answer. None where several were asked about and do not agree. What another backend spends has
+        other reasons: a gradient by Numba is PyTensor's, and one by JAX jaxlib's."""
+        others = [b for b in self._between(old, new, metric) if b.key != key and b.backend == key[2] and b.grew is grew]
         return others[0] if len({b.says for b in others}) == 1 else None
 
     def of_reason(self, reason: str) -> Blamed | None:
