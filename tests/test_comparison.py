@@ -63,6 +63,18 @@ def test_more_gradients_are_not_told_as_slower_code():
     assert verdicts(found)["total"] == WORSE
 
 
+def test_a_seed_that_several_sittings_repeat_is_one_throw_of_what_the_draws_decide():
+    arms = {
+        "v6.3.2": {},
+        "v6.4.0": {"counters": {"gradients_tuning": 1034, "gradients_drawing": 3000, "divergences": 0}},
+    }
+    one, other = (side_by_side(arms, rounds=3, block=block) for block in ("a", "b"))
+    old, new = zip(one, other, strict=True)
+    found = Compared(old, new)
+    assert of(found, "gradients_per_effective_draw").rounds == 3
+    assert of(found, "total").rounds == 6
+
+
 def test_a_count_that_differs_is_a_finding_of_its_own_without_a_clock():
     nodes = [{"graph": {"nodes": n, "replacements": 5}} for n in (26, 27)]
     (found,) = compared(nodes[1], nodes[0]).differences

@@ -339,9 +339,14 @@ class Both:
 
 
 def values(quantity: Quantity, found: Sequence[Pair], every: bool = False) -> list[Both]:
-    """A quantity in each round that counts (or in every one), and tells both."""
+    """A quantity in each round that counts (or in every one), and tells both.
+
+    What the draws alone decide is one throw for each seed, however many sittings have repeated it.
+    """
     kind = quantity.metric.kind
     of_kind = [pair for pair in found if pair.old.kind == kind] if every else _counting(found, kind)
+    if quantity.metric is GRADIENTS:
+        of_kind = list({pair.old.settings.seed: pair for pair in of_kind}.values())
     both = [
         Both(quantity.of(pair.old), quantity.of(pair.new), pair.new_first, pair.speed, pair.old.round.block)
         for pair in of_kind
