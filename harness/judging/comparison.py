@@ -339,10 +339,7 @@ class Both:
 
 
 def values(quantity: Quantity, found: Sequence[Pair], every: bool = False) -> list[Both]:
-    """A quantity in each round that counts (or in every one), and tells both.
-
-    What the draws alone decide is one throw for each seed, however many sittings have repeated it.
-    """
+    """A quantity in each round that counts (or in every one), and tells both; of counts, once for each seed."""
     kind = quantity.metric.kind
     of_kind = [pair for pair in found if pair.old.kind == kind] if every else _counting(found, kind)
     if quantity.metric is GRADIENTS:
