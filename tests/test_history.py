@@ -303,3 +303,4 @@ def test_a_trial_during_which_the_machine_changed_speed_is_run_once_more_at_once
     assert ran(quiet) == ["ppca cold-0", "ppca warm-1", "ppca warm-2"]
     assert ran(failing) == ["ppca cold-0"]
     assert sum(trial.closes for trial in trials) == 3
+    assert [trial.arm for trial in trials if not trial.stands] == [noisy]

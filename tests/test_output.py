@@ -84,3 +84,17 @@ def test_a_run_is_not_ended_by_an_odd_reason_and_shows_it(reason, monkeypatch, t
     console = plain_console(width=200, file=io.StringIO())
     assert list(run.follow(console, iter(trials), 1, "v6.4.0")) == trials
     assert f"v6.4.0 ppca n=500 blackjax cold: failed: {printable(reason)}\n" in console.file.getvalue()
+
+
+def test_who_follows_a_run_sees_why_a_trial_is_run_once_more_and_it_is_counted_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(alone, "CACHE", tmp_path)
+    counted = []
+    monkeypatch.setattr(run.Progress, "advance", lambda self, task, by: counted.append(by))
+    arm = Arm("v6.4.0", get_stack("v6.4.0"), tmp_path, tmp_path)
+    one = read(document("warm"))
+    trials = [Trial(arm, Cell("ppca", 500, "pymc-c"), one, closes=stands, stands=stands) for stands in (False, True)]
+    console = plain_console(width=200, file=io.StringIO())
+    assert list(run.follow(console, iter(trials), 1, "v6.4.0")) == trials
+    first, second, *_ = console.file.getvalue().splitlines()
+    assert first == f"{second}; the machine changed speed: once more"
+    assert sum(counted) == 1

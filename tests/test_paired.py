@@ -270,6 +270,25 @@ def test_few_relatives_say_nothing():
     assert paired.estimate([]) is None
 
 
+def test_what_never_differs_says_nothing_of_how_others_vary_and_they_nothing_of_it():
+    differ = [[Round(d, 1), Round(-d, -1)] for d in (0.01, 0.02, 0.03, 0.04)]
+    same = [Round(0.0, 1), Round(0.0, -1)]
+    assert paired.varying([*differ, *[same] * 20]) == paired.varying(differ)
+    assert paired.estimate(same, paired.varying(differ)).interval() == (1, 1)
+    assert paired.estimate(same[:1], paired.varying(differ)) is None
+
+
+def test_that_two_seeds_agree_is_not_called_because_all_other_releases_draw_the_same():
+    rng = np.random.default_rng(20261130)
+    cases = 1500
+    called = 0
+    for _ in range(cases):
+        same = {f"same {i}": [Round(0.0, 1), Round(0.0, -1)] for i in range(17)}
+        judged = paired.judge({**same, "other": rounds_of(rng, 2, 0.0)})
+        called += bool(paired.discoveries({which: j.p for which, j in judged.items()}))
+    assert called / cases <= 0.005
+
+
 def test_one_round_says_something_where_relatives_do():
     e = paired.estimate([Round(0.2, 1)], Prior(4e-4, 20.0))
     assert (e.rounds, e.mean, e.freedom) == (1, 0.2, 20.0)

@@ -174,6 +174,8 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
     if not rounds:
         return None
     own = _fit(tuple(rounds))
+    if not _differ(rounds):
+        known = NOTHING
     freedom = known.freedom + own.freedom
     # Of less, an interval may end beyond all numbers.
     if freedom < 1:
@@ -188,9 +190,15 @@ def estimate(rounds: Sequence[Round], known: Prior = NOTHING, lasting: float = 0
     return Estimate(len(rounds), own.mean, error, freedom, lasting)
 
 
+def _differ(rounds: Sequence[Round]) -> bool:
+    """Whether any differs at all: what is counted of the same draws never does, whatever it does in other draws, and
+    neither says how the other varies."""
+    return any(r.difference for r in rounds)
+
+
 def varying(comparisons: Iterable[Sequence[Round]]) -> Prior:
-    """How relatives' rounds vary, by all of them."""
-    fitted = [fit for rounds in comparisons if rounds and (fit := _fit(tuple(rounds))).freedom]
+    """How relatives' rounds vary, by all of those that differ at all."""
+    fitted = [fit for rounds in comparisons if _differ(rounds) and (fit := _fit(tuple(rounds))).freedom]
     return prior([f.variance for f in fitted], [f.freedom for f in fitted])
 
 

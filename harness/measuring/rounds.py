@@ -76,12 +76,14 @@ def apart(stack: Stack) -> Arm:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that has ended; `closes` when it was the last of its round of its cell."""
+    """A trial that has ended; `closes` when it was the last of its round of its cell, and does not `stand` when the
+    machine changed speed during it, and it is run once more."""
 
     arm: Arm
     cell: Cell
     record: Record
     closes: bool
+    stands: bool = True
 
 
 class Rounds:
@@ -126,7 +128,7 @@ class Rounds:
                     for left in range(self.repeats, -1, -1):
                         record = self._trial(cell, kind, number, arms, position)
                         stands = not (left and record.outcome == "ok" and contaminated(record))
-                        yield Trial(each, cell, record, closes=stands and position == len(arms) - 1)
+                        yield Trial(each, cell, record, stands and position == len(arms) - 1, stands)
                         if stands:
                             break
                         # What is there is not run again.

@@ -152,7 +152,8 @@ def _describe(trial: Trial) -> str:
     if record.outcome != "ok":
         return printable(f"{name}: {record.outcome}: {record.reason}")
     clocks = record.clocks
-    return f"{name}: setup {clocks.setup_wall_seconds:.1f} s, sampling {clocks.sampling_wall_seconds:.2f} s"
+    told = f"{name}: setup {clocks.setup_wall_seconds:.1f} s, sampling {clocks.sampling_wall_seconds:.2f} s"
+    return told if trial.stands else f"{told}; the machine changed speed: once more"
 
 
 def follow(console: Console, trials: Iterator[Trial], total: int, title: str) -> Iterator[Trial]:
@@ -167,7 +168,7 @@ def follow(console: Console, trials: Iterator[Trial], total: int, title: str) ->
             for trial in trials:
                 if trial.record.outcome != "unsupported":
                     progress.console.print(_describe(trial), highlight=False, soft_wrap=True)
-                progress.advance(task)
+                progress.advance(task, trial.stands)
                 yield trial
     finally:
         lock.release()
