@@ -151,6 +151,15 @@ def test_what_took_longest_in_any_release_is_begun_first(monkeypatch):
     assert sweep.estimate_seconds("box", [short, long], jobs=3) == (6.0 + 300.0) / 2
 
 
+def test_a_new_machine_begins_with_what_took_longest_elsewhere():
+    short, long, here = named("arma default", "wide default", "gp default")
+    took = [("box", short, 5.0), ("box", long, 300.0), ("box", here, 900.0), ("new", here, 60.0)]
+    for machine, cell, seconds in took:
+        write_document(sweep.path_of(machine, "v6.4.0", cell), [outcome(cell, **OK | {"trial_wall_seconds": seconds})])
+    assert sweep.longest_first("new", [short, here, long]) == [long, here, short]
+    assert sweep.estimate_seconds("new", [short, here, long], jobs=1) == 365.0
+
+
 TIME_LIMIT = "it did not end within the time limit of {:g} s (pymc 6.4.0)"
 MEMORY_LIMIT = "it used {:.0f} MiB, more than the memory limit of {:g} MiB (pymc 6.4.0)"
 

@@ -72,29 +72,30 @@ def check_records(but: Iterable[Path]) -> None:
 
 
 @cache
-def _took(folder: Path) -> dict[Cell, float]:
-    """What cells took in a machine's sweeps of any release: seconds, medians."""
-    took: dict[Cell, list[float]] = {}
-    for path in folder.glob("*/*.json"):
+def _took(sweeps: Path, machine: str) -> dict[Cell, float]:
+    """What cells took in sweeps of any release, on this machine, else on all others: seconds, medians."""
+    here: dict[Cell, list[float]] = {}
+    elsewhere: dict[Cell, list[float]] = {}
+    for path in sweeps.glob("*/*/*.json"):
         try:
             records = read_records(path, measurement=False)
         except BenchError:
             continue
-        s = records[0].settings
+        s, took = records[0].settings, here if path.parts[-3] == machine else elsewhere
         took.setdefault(Cell(s.model, s.n, s.backend), []).append(sum(r.trial_wall_seconds for r in records))
-    return {cell: median(seconds) for cell, seconds in took.items()}
+    return {cell: median(seconds) for cell, seconds in (elsewhere | here).items()}
 
 
 def estimate_seconds(machine: str, wanted: Iterable[Cell], jobs: int) -> float:
-    """What these cells will take: what they took before on this machine, in any release, else a typical trial. More
-    trials at a time than there are processors are no faster."""
-    took = _took(paths.RESULTS / "sweep" / machine)
+    """What these cells will take: what they took before, in any release, else a typical trial. More trials at a time
+    than there are processors are no faster."""
+    took = _took(paths.RESULTS / "sweep", machine)
     return sum(took.get(cell, _TYPICAL_TRIAL_SECONDS) for cell in wanted) / min(jobs, os.cpu_count() or 1)
 
 
 def longest_first(machine: str, wanted: Iterable[Cell]) -> list[Cell]:
     """In the order in which they are begun, so that no long trial is left alone at the end."""
-    took = _took(paths.RESULTS / "sweep" / machine)
+    took = _took(paths.RESULTS / "sweep", machine)
     return sorted(wanted, key=lambda cell: took.get(cell, _TYPICAL_TRIAL_SECONDS), reverse=True)
 
 
