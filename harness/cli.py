@@ -19,6 +19,7 @@ from harness.measuring import commands as measuring
 from harness.measuring.blame_command import blame_command
 from harness.measuring.compare_command import compare_command
 from harness.measuring.history_command import history_command
+from harness.measuring.parent import end_with_parent
 from harness.nightly import commands as nightly
 from harness.output import job_page, printable, quoted
 from harness.site.commands import pictures_command
@@ -54,6 +55,7 @@ def main() -> None:
     # A closed terminal or a cancelled job ends what it started, as Ctrl-C does.
     for request in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(request, signal.default_int_handler)
+    end_with_parent()
     try:
         app()
     except BenchError as error:

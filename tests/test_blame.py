@@ -530,3 +530,14 @@ def test_what_a_backend_cannot_sample_is_not_asked_of_any_stack(monkeypatch):
     assert str(done.exception) == (
         "nutpie-numba samples continuous variables only, and discrete has discrete ones: no stack can."
     )
+
+
+def test_an_end_that_cannot_be_installed_is_not_measured_which_is_no_answer(monkeypatch):
+    def lost(*_):
+        raise BenchError("Stack v6.3.2 cannot be installed: no such wheel")
+
+    monkeypatch.setattr(measuring, "find", lost)
+    command = ["blame", "v6.3.2", "v6.4.0", "--model", "ppca", "--backend", "pymc-c", "--metric", "total"]
+    done = CliRunner().invoke(app, command)
+    assert str(done.exception) == "Stack v6.3.2 cannot be installed: no such wheel"
+    assert done.exception.status == 2

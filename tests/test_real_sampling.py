@@ -93,13 +93,22 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(arguments, sentence):
     assert len(answer.stderr.strip().splitlines()) == 1
 
 
-def test_ctrl_c_ends_a_real_trial_in_one_sentence_and_leaves_no_process(tmp_path):
+def ended_by_ctrl_c(outer):
+    os.killpg(outer.pid, signal.SIGINT)
+
+
+def ended_alone(outer):
+    outer.terminate()
+
+
+@pytest.mark.parametrize("end", [ended_by_ctrl_c, ended_alone])
+def test_who_ends_a_real_trial_gets_one_sentence_and_no_process_is_left(tmp_path, end):
     command = [BENCH, "trial", "v6.4.0", "ppca", "--n", "500", "--backend", "pymc-c", "--home", str(tmp_path)]
     outer = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not any(tmp_path.glob(".pytensor/**/*")):
         assert outer.poll() is None
         time.sleep(0.2)
-    os.killpg(outer.pid, signal.SIGINT)
+    end(outer)
     _, said = outer.communicate(timeout=60)
     assert outer.returncode == 130
     assert "interrupted" in said

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from harness import paths
 from harness.cli import app
 from harness.errors import BenchError, MachineError
-from harness.measuring import cells, sweep
+from harness.measuring import alone, cells, sweep
 from harness.measuring.cells import Cell
 from harness.results import compatibility
 from harness.results.blames import Blames, read_all
@@ -34,6 +35,7 @@ DESCRIPTION = {
 def elsewhere(tmp_path, monkeypatch):
     """Nothing is written into the repository."""
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(alone, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(compatibility, "TABLE", tmp_path / "compatibility.json")
     monkeypatch.setattr(compatibility, "DOCUMENT", tmp_path / "compatibility.md")
     monkeypatch.setenv("BENCH_MACHINE", "box")
@@ -265,6 +267,25 @@ def test_a_stack_that_cannot_be_installed_fails_all_its_cells_with_the_reason(mo
     ]
 
 
+def test_what_a_stack_answered_before_it_could_be_installed_no_more_is_kept(monkeypatch):
+    def withdrawn(stack):
+        raise BenchError("Stack v6.4.0 cannot be installed: no such wheel")
+
+    monkeypatch.setattr(sweep, "stack_environment", withdrawn)
+    stack = get_stack("v6.4.0")
+    keep("v6.4.0", {**outcome(CELL, **OK), "protocol": 2, "lock_sha256": stack.sha256})
+    (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION, jobs=1)
+    assert [r.outcome for r in records] == ["ok", "failed"]
+
+
+def test_a_later_trial_leaves_the_protocol_of_an_earlier_one(interpreter):
+    interpreter(ANSWER)
+    stack = get_stack("v6.4.0")
+    keep("v6.4.0", {**outcome(CELL, **OK), "protocol": 2, "lock_sha256": stack.sha256})
+    (records,) = sweep.sweep_stack("box", stack, [CELL], DESCRIPTION | {"protocol": 3}, jobs=1)
+    assert [r.protocol for r in records] == [2, 3]
+
+
 def test_without_a_network_nothing_is_recorded(monkeypatch):
     def offline(stack):
         raise MachineError("the package index cannot be reached; check the network connection and try again.")
@@ -320,6 +341,21 @@ def test_the_command_sweeps_what_is_left_and_writes_the_table(interpreter, elsew
 
 
 SWEEP = ["sweep", "v6.4.0", "--model", "discrete", "--backend", "default", "--jobs", "1"]
+
+
+def test_a_release_that_is_named_twice_is_swept_once(interpreter, elsewhere):
+    interpreter(ANSWER)
+    done = CliRunner().invoke(app, [*SWEEP, "v6.4.0"])
+    assert "1 release × 1 cell on box: with an outcome 0, left 1." in done.output
+
+
+def test_nothing_is_swept_while_something_is_measured(interpreter, elsewhere):
+    interpreter(ANSWER)
+    (elsewhere / "cache").mkdir()
+    with FileLock(elsewhere / "cache/measuring.lock"):
+        done = CliRunner().invoke(app, SWEEP)
+    assert str(done.exception).startswith("Another measurement (process unknown) is under way in this folder")
+    assert not (paths.RESULTS / "sweep/box").exists()
 
 
 def test_a_damaged_record_of_another_release_is_named_before_anything_runs(interpreter, elsewhere):

@@ -274,7 +274,7 @@ def week(project: Project) -> Project:
     for name, record in kept.items():
         again = newest(runner / f"shard/records/{MACHINE}/{NEW}", name).read_bytes()
         assert json.loads(again)[0] == json.loads(record), "a trial that was done was done again"
-    both = [project.start(place, "collect", "shard", *WHAT) for place in (runner, other)]
+    both = [project.start(place, "collect", "shard", "--release", NEW, *WHAT) for place in (runner, other)]
     project.said["both"] = "".join(process.communicate(timeout=300)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0], project.said["both"]
     project.said["after night 4"] = json.dumps(told(project.runner("night-4-alerts")))

@@ -1,4 +1,5 @@
-"""One measurement at a time: others, of this folder, would switch its environments and make its clocks slower."""
+"""One measurement, or sweep, at a time: others, of this folder, would switch its environments and make its clocks
+slower. A single `bench trial`, which nobody keeps, is not held back."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from harness import paths
-from harness.errors import BenchError, MachineError, NotMeasuredError
+from harness.errors import BenchError, NotMeasuredError
 from harness.judging.blame import NEW, OLD, UNTOLD, Answer, CommitStep, most_stacks
 from harness.measuring import blame, blame_commits, cells, run
 from harness.output import console, counted, errors, minutes
@@ -76,12 +76,12 @@ def blame_command(
         # It is known, whatever becomes of its commits.
         _keep(document(found) | document_of_commits(None))
         commits = blame_commits.find(search, found, progress)
-    except MachineError as error:
-        raise NotMeasuredError(str(error)) from error
     except blame.NoStepError as error:
         # It is an answer, too: nobody needs to ask again every night.
         _keep(document_of_nothing(search, error))
         raise
+    except BenchError as error:
+        raise NotMeasuredError(str(error)) from error
     except KeyboardInterrupt:
         print("bench: interrupted; all trials are kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -17,7 +17,7 @@ from harness.errors import BenchError, NotMeasuredError
 from harness.judging import calibration, verdicts
 from harness.judging.comparison import Compared
 from harness.judging.summary import summarise
-from harness.measuring import calibrate, cells, run, sweep
+from harness.measuring import alone, calibrate, cells, run, sweep
 from harness.measuring.rounds import of_each_kind
 from harness.output import console, counted, minutes
 from harness.paths import ROOT
@@ -40,7 +40,14 @@ def run_command(
         bool, typer.Option("--all-sizes", help="Every size of each model, not only the smallest.")
     ] = False,
     backend: Annotated[list[str] | None, typer.Option(help="A backend, also several times; all if none.")] = None,
-    warm: Annotated[int, typer.Option(min=0, envvar="BENCH_WARM_TRIALS", help="Warm trials after each cold one.")] = 2,
+    warm: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            envvar="BENCH_WARM_TRIALS",
+            help="Rounds of warm trials; half as many cold.",
+        ),
+    ] = 2,
     budget: Annotated[
         float | None,
         typer.Option(min=0, help="Minutes after which no more rounds begin, once everything has had its first."),
@@ -56,7 +63,7 @@ def run_command(
     """
     ensure_timeline()
     chosen = [locks.get_stack(r) for r in releases] if releases else locks.of_releases(locks.load_stacks())[-2:]
-    chosen.sort(key=lambda s: s.date)
+    chosen = sorted({s.tag: s for s in chosen}.values(), key=lambda s: s.date)
     machine, description = machine_name(), inside()
     wanted = cells.cells(description, not all_sizes, models=model or cells.MODELS, backends=backend, sizes=n)
     # Where the time is limited, one warm trial is enough.
@@ -187,6 +194,7 @@ def sweep_command(
             unknown.append(str(error))
     if not chosen:
         raise BenchError(" ".join(unknown))
+    chosen = list({stack.tag: stack for stack in chosen}.values())
     machine, description = machine_name(), inside()
     wanted = cells.cells(description, small=True, models=model or description["models"], backends=backend)
     plan = {
@@ -205,6 +213,7 @@ def sweep_command(
             f"{description['limits']['seconds']:g} s. Ctrl-C loses the trials in flight; the same command goes on from "
             "there.\n"
         )
+    lock = alone.take()
     try:
         for stack in chosen:
             if plan[stack.tag]:
@@ -215,6 +224,7 @@ def sweep_command(
         )
         raise typer.Exit(130) from None
     finally:
+        lock.release()
         # What was damaged and is not made anew, because this was interrupted, is named by the next sweep.
         with suppress(BenchError):
             table, (answers, _) = compatibility.table(paths.RESULTS / "sweep"), blames.read_all(paths.RESULTS)
@@ -239,8 +249,9 @@ def _sweep_stack(machine: str, stack: locks.Stack, wanted: list[cells.Cell], des
     )
 
 
-# Its options are those of the measured code.
+# Its options are those of the measured code; what a trial that is interrupted needs to end what it started.
 TRIAL_CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+_GRACE_SECONDS = 5
 
 
 def trial_command(
@@ -265,9 +276,15 @@ def trial_command(
         "BENCH_SUITE_COMMIT": suite_commit() or "",
     }
     child = subprocess.Popen(command, cwd=ROOT, env=variables)
-    while True:
+    try:
+        status = child.wait()
+    except KeyboardInterrupt:
         try:
-            raise typer.Exit(child.wait())
-        except KeyboardInterrupt:
-            # The child got it too, ends its trial and says so.
-            continue
+            # A terminal tells the child too, which ends its trial and says so; who ends this process alone does not.
+            status = child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            child.wait()
+            print("bench: interrupted; the trial was ended and nothing was recorded.", file=sys.stderr)
+            status = 130
+    raise typer.Exit(status)

@@ -202,8 +202,8 @@ def sweep_stack(
     Trials that follow each other share their compile caches, as a user's would: most of a short cold trial is
     compiling what the trial before has compiled.
 
-    A stack that cannot be installed fails all its cells, with the reason. Raises MachineError when it is the machine
-    or its network that prevents it, and nothing is recorded then.
+    A stack that cannot be installed fails all its cells, with the reason, beside what they had answered. Raises
+    MachineError when it is the machine or its network that prevents it, and nothing is recorded then.
     """
     waiting, running, protocol = list(wanted), [], description["protocol"]
     try:
@@ -212,7 +212,8 @@ def sweep_stack(
         raise
     except BenchError as error:
         for cell in waiting:
-            yield _keep(machine, stack, cell, [_no_record(cell, str(error))], protocol)
+            answers = _answers(machine, stack, cell, description)
+            yield _keep(machine, stack, cell, [*answers, _no_record(cell, str(error))], protocol)
         return
     variables = _variables(stack, machine, jobs)
     with tempfile.TemporaryDirectory(prefix="sweep-") as temporary, _ended(running):
@@ -224,11 +225,7 @@ def sweep_stack(
                 folder, before = idle.popitem()
                 cell = _next(waiting, before, (trial.cell for trial in running))
                 waiting.remove(cell)
-                # Evidence stays: no seed is asked twice for what it has answered.
-                kept = _kept(machine, stack, cell, description["same_draws_since"])
-                answered = any(r.outcome in ("ok", "invalid") for r in kept)
-                documents = json.loads(path_of(machine, stack.tag, cell).read_text()) if answered else []
-                earlier = [d for d in documents if d["outcome"] in ("ok", "invalid")]
+                earlier = _answers(machine, stack, cell, description)
                 running.append(_start(stack, environment, variables, cell, folder, earlier))
             time.sleep(0.1)
             for trial in [t for t in running if t.process.poll() is not None]:
@@ -242,10 +239,20 @@ def sweep_stack(
                     yield records
 
 
+def _answers(machine: str, stack: Stack, cell: Cell, description: Mapping) -> list[dict]:
+    """A cell's trials until now that had an answer: evidence stays, and no seed is asked twice for what it answered."""
+    kept = _kept(machine, stack, cell, description["same_draws_since"])
+    if not any(r.outcome in ("ok", "invalid") for r in kept):
+        return []
+    documents = json.loads(path_of(machine, stack.tag, cell).read_text())
+    return [d for d in documents if d["outcome"] in ("ok", "invalid")]
+
+
 def _keep(machine: str, stack: Stack, cell: Cell, trials: Sequence[Mapping], protocol: int) -> tuple[Record, ...]:
     path = path_of(machine, stack.tag, cell)
     where_from = {"protocol": protocol, "lock_sha256": stack.sha256}
-    write_records(path, [{**trial, **where_from} for trial in trials])
+    # What earlier trials were made by stays what it was.
+    write_records(path, [{**where_from, **trial} for trial in trials])
     try:
         return read_records(path, measurement=False)
     except BenchError as error:

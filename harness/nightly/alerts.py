@@ -33,7 +33,7 @@ from harness.stacks.locks import Stack
 
 LABEL = "benchmark-alert"
 RECENT = timedelta(days=182)
-"""How long before the newest measured stack something must have come to be told of."""
+"""How long before the newest stack something must have come to be told of."""
 # A line of its own, which no text of a record can be.
 _MARK = re.compile(r"^<!-- finding ([0-9a-f]{12}) -->\s*$", re.MULTILINE)
 FAILED_RUN = "the nightly run"

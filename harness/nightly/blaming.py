@@ -89,7 +89,9 @@ def _cost(question: Question) -> int:
 def _ask(question: Question, seconds: float) -> str:
     """Run `bench blame` for so long at most. Returns how it ended."""
     command = [sys.executable, "-m", "harness.cli", "blame", *question.arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, env={**os.environ, **parent.told()})
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, env={**os.environ, **parent.told()}, start_new_session=True
+    )
     try:
         return f"it ended with status {process.wait(seconds)}"
     except subprocess.TimeoutExpired:

@@ -222,7 +222,7 @@ def collect_command(
     description = inside()
     wanted = cells.cells(description, small=True, models=model or cells.MODELS, backends=backend, sizes=n)
     works = [planning.work(name, wanted) for name in release or []]
-    chosen = [s for w in works for s in (w.stacks if w.is_history else w.stacks[-1:])] or locks.load_stacks()
+    chosen = [s for w in works for s in w.stacks] or locks.load_stacks()
     planned = frozenset((c.model, c.n, c.backend) for c in wanted)
     # Where an answer was wrong another seed decides, in all stacks of a block; and what was interrupted begins anew.
     trials = 2 * sum(rounds.of_each_kind(warm).values())
@@ -364,7 +364,7 @@ def report_command(
     ],
     repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="owner/name; needs GITHUB_TOKEN.")],
 ) -> None:
-    """Comment on a pull request with what its `make bench` has measured, for a workflow that runs after it."""
+    """Comment on a pull request with what `compare.yml` has measured for it, for a workflow that runs after it."""
     said = report.report(event, Api(repository, token()))
     console.print(said, highlight=False)
     job_page(quoted(said))
