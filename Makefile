@@ -92,7 +92,7 @@ $(READY): requirements.txt pyproject.toml .ci/setup
 	@bash .ci/setup $(VENV)
 	@touch $@
 
-clean: ## delete the tools, the environments and the site; no result
+clean: ## delete the tools, the environments, the site and unfinished rounds; no result
 	rm -rf $(VENV) .asv html
 
 help: ## print this list

@@ -4,7 +4,7 @@ and its gradient, is what it costs. It must not know how it is sampled.
     level ~ Normal(0, 10)      ar, ma ~ Normal(0, 2)      noise ~ HalfCauchy(2.5)
     y_0 = level + ar level + e_0      y_t = level + ar y_{t-1} + ma e_{t-1} + e_t      e_t ~ Normal(0, noise)
 
-Priors and the first step are those of the Stan user's guide (and posteriordb's `arma-arma11`).
+Priors and the first step are those of posteriordb's `arma-arma11`, after the Stan user's guide, whose noise is wider.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A Gaussian process in one dimension, its function integrated out: a Matérn 5/2 kernel and noise, the model of PyMC's
-notebook on marginal likelihoods. A factorisation of an n by n matrix in each leapfrog step is what it costs. It must
-not know how it is sampled.
+"""A Gaussian process in one dimension, its function integrated out: a Matérn 5/2 kernel and noise, as in PyMC's
+notebook on marginal likelihoods, with narrower priors of amplitude and noise. A factorisation of an n by n matrix in
+each leapfrog step is what it costs. It must not know how it is sampled.
 
     length_scale ~ Gamma(2, 1)      amplitude ~ HalfNormal(2)      noise ~ HalfNormal(1)
     y ~ Normal(0, amplitude² K(length_scale) + (noise² + 10⁻⁶) I), K the kernel at n points

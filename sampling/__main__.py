@@ -138,8 +138,8 @@ def _run(arguments: dict, out: TextIO) -> int:  # noqa: PLR0911
         if data:
             print(json.dumps(_data(settings)), file=out)
             return 0
-        if folder:
-            # Nobody would read what goes on when the rounds have ended.
+        if folder or not compared:
+            # Nobody would read what goes on when the rounds, or the sweep, have ended.
             die_with_parent()
         record = trial(settings, folder, *parse_trial(name)) if folder else _trial(settings, home, compared)
     except ValueError as error:

@@ -34,16 +34,16 @@ def asked(project, *arguments) -> subprocess.CompletedProcess:
 
 
 def test_a_new_model_can_be_measured_at_once(project):
-    path = skeletons.new_model("coin_toss", project)
-    assert path == project / "models/coin_toss.py"
+    path = skeletons.new_model("zz_coin_toss", project)
+    assert path == project / "models/zz_coin_toss.py"
     described = asked(project, "--describe")
     assert described.returncode == 0, described.stderr
-    assert json.loads(described.stdout)["models"]["coin_toss"] == {"sizes": [50], "discrete": False}
+    assert json.loads(described.stdout)["models"]["zz_coin_toss"] == {"sizes": [50], "discrete": False}
 
 
-@pytest.mark.parametrize("arguments", [("--describe",), ("coin", "--data")])
+@pytest.mark.parametrize("arguments", [("--describe",), ("zz_coin", "--data")])
 def test_what_a_model_prints_is_no_part_of_an_answer(project, arguments):
-    path = skeletons.new_model("coin", project)
+    path = skeletons.new_model("zz_coin", project)
     path.write_text(path.read_text().replace("SIZES:", 'print("HELLO")\nSIZES:'))
     answered = asked(project, *arguments)
     assert isinstance(json.loads(answered.stdout), dict)
@@ -52,7 +52,7 @@ def test_what_a_model_prints_is_no_part_of_an_answer(project, arguments):
 
 def test_the_model_to_begin_with_is_right(project):
     """Its mean and sd, against a sum over a grid, and its log density, against the definition."""
-    spec = importlib.util.spec_from_file_location("models.coin", skeletons.new_model("coin", project))
+    spec = importlib.util.spec_from_file_location("models.zz_coin", skeletons.new_model("zz_coin", project))
     coin = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(coin)
     mean, y = np.linspace(0, 4, 4001), coin.data(50)
@@ -68,7 +68,7 @@ def test_the_model_to_begin_with_is_right(project):
 
 
 def test_what_is_left_to_fill_in_is_marked(project):
-    text = skeletons.new_model("coin", project).read_text()
+    text = skeletons.new_model("zz_coin", project).read_text()
     assert text.count("TODO") >= 5
     for name in ("data", "estimands", "log_density", "reference"):
         assert re.search(rf'def {name}\(.*\n    """TODO', text), name
@@ -99,27 +99,27 @@ def test_no_model_is_written_over(project):
 
 @pytest.mark.parametrize("package", [None, "nutpie", "nutpie>=0.14"])
 def test_a_new_backend_is_in_the_table_and_has_its_row(project, package):
-    skeletons.new_backend("nutpie-torch", "nutpie", package, project)
+    skeletons.new_backend("zz-torch", "nutpie", package, project)
     described = asked(project, "--describe")
     assert described.returncode == 0, described.stderr
-    assert json.loads(described.stdout)["backends"][-2:] == ["blackjax", "nutpie-torch"]
+    assert json.loads(described.stdout)["backends"][-1] == "zz-torch"
     code = (
         "from sampling import backends; from sampling.settings import Settings\n"
-        "b = backends.load('nutpie-torch')\n"
-        "print(b.packages, b.call(Settings('ppca', 500, 'nutpie-torch'), (6, 4, 0))['nuts_sampler'])"
+        "b = backends.load('zz-torch')\n"
+        "print(b.packages, b.call(Settings('ppca', 500, 'zz-torch'), (6, 4, 0))['nuts_sampler'])"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
     assert told.stdout == f"{(package,) if package else ()} nutpie\n"
     rows = (project / "tests/test_backends.py").read_text()
-    assert rows.index('    "nutpie-torch": {"nuts_sampler": "nutpie"},\n') < rows.index("def call(")
+    assert rows.index('    "zz-torch": {"nuts_sampler": "nutpie"},\n') < rows.index("def call(")
     compile(rows, "test_backends.py", "exec")
 
 
 def test_what_is_written_is_as_ruff_wants_it(project):
-    skeletons.new_backend("nutpie-torch", "nutpie", "nutpie>=0.14", project)
-    skeletons.new_model("coin", project)
+    skeletons.new_backend("zz-torch", "nutpie", "nutpie>=0.14", project)
+    skeletons.new_model("zz_coin", project)
     shutil.copy(ROOT / "pyproject.toml", project)
-    changed = ["sampling/backends.py", "models/coin.py", "tests/test_backends.py"]
+    changed = ["sampling/backends.py", "models/zz_coin.py", "tests/test_backends.py"]
     for check in (["format", "--check"], ["check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *check, *changed], cwd=project, capture_output=True, text=True, check=False
@@ -138,13 +138,13 @@ def test_a_name_that_cannot_be_a_backends_is_one_sentence(project, name):
 )
 def test_what_is_no_name_of_a_package_or_sampler_is_one_sentence(project, sampler, package, word):
     with pytest.raises(BenchError, match=f"is no {word}: a name"):
-        skeletons.new_backend("mine", sampler, package, project)
+        skeletons.new_backend("zz-mine", sampler, package, project)
 
 
 def test_a_package_that_no_stack_has_is_one_sentence(project):
     before = (project / "sampling/backends.py").read_text()
     with pytest.raises(BenchError, match=r"No stack has the package 'nosuch': name it in REQUESTED of"):
-        skeletons.new_backend("mine", "nutpie", "nosuch>=1", project)
+        skeletons.new_backend("zz-mine", "nutpie", "nosuch>=1", project)
     assert (project / "sampling/backends.py").read_text() == before
 
 
@@ -153,10 +153,32 @@ def test_no_backend_is_written_twice(project):
         skeletons.new_backend("pymc-c", "pymc", None, project)
 
 
+@pytest.mark.parametrize("name", ["nutpie", "numpyro", "pymc", "stated"])
+def test_a_backend_is_not_called_as_what_the_table_stands_on(project, name):
+    before = (project / "sampling/backends.py").read_text()
+    with pytest.raises(BenchError, match=f"sampling/backends.py has a _{name} of its own"):
+        skeletons.new_backend(name, "nutpie", None, project)
+    assert (project / "sampling/backends.py").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["load", "names", "pkgutil"])
+def test_a_model_is_not_called_as_what_the_package_has(project, name):
+    with pytest.raises(BenchError, match=r"which models/__init__\.py has already"):
+        skeletons.new_model(name, project)
+
+
+def test_where_one_of_the_tables_was_rearranged_the_other_is_left_as_it_is(project):
+    before = (project / "sampling/backends.py").read_text()
+    (project / "tests/test_backends.py").write_text("ROWS = {}\n")
+    with pytest.raises(BenchError, match="add the backend by hand"):
+        skeletons.new_backend("zz-mine", "nutpie", None, project)
+    assert (project / "sampling/backends.py").read_text() == before
+
+
 def test_a_table_that_was_rearranged_is_left_as_it_is(project):
     (project / "sampling/backends.py").write_text("BACKENDS = make()\n")
     with pytest.raises(BenchError, match="add the backend by hand"):
-        skeletons.new_backend("mine", "nutpie", None, project)
+        skeletons.new_backend("zz-mine", "nutpie", None, project)
     assert (project / "sampling/backends.py").read_text() == "BACKENDS = make()\n"
 
 
@@ -165,10 +187,10 @@ def test_the_commands_say_what_comes_next(project, monkeypatch):
     monkeypatch.setattr(commands, "ROOT", project)
     for function in (skeletons.new_model, skeletons.new_backend):
         monkeypatch.setattr(function, "__defaults__", (project,))
-    said = CliRunner().invoke(cli.app, ["model", "new", "coin"]).output
-    assert "models/coin.py" in said
-    assert "bench model check coin" in said
-    said = CliRunner().invoke(cli.app, ["backend", "new", "mine", "--sampler", "nutpie"]).output
+    said = CliRunner().invoke(cli.app, ["model", "new", "zz_coin"]).output
+    assert "models/zz_coin.py" in said
+    assert "bench model check zz_coin" in said
+    said = CliRunner().invoke(cli.app, ["backend", "new", "zz-mine", "--sampler", "nutpie"]).output
     assert "sampling/backends.py and tests/test_backends.py" in said
     assert "bench check --update" in said
 
@@ -180,23 +202,23 @@ def test_a_new_model_is_complete_with_a_real_pymc(project):
     from harness.stacks.locks import get_stack
 
     stack = get_stack("v6.4.0")
-    skeletons.new_model("coin", project)
+    skeletons.new_model("zz_coin", project)
     command = [python(stack_environment(stack)), "-m", "sampling"]
     variables = {**process_environment(stack), "HOME": str(project)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [*command, "coin", *arguments], cwd=project, env=variables, capture_output=True, text=True, check=False
+            [*command, "zz_coin", *arguments], cwd=project, env=variables, capture_output=True, text=True, check=False
         )
 
     def check() -> tuple[int, str]:
         done = run("--check")
         return done.returncode, done.stdout + done.stderr
 
-    path = project / "models/coin.py"
+    path = project / "models/zz_coin.py"
     status, said = check()
     assert status == 1
-    assert re.fullmatch(r"models/coin.py says TODO in line \d+(, \d+)+: fill it in.\n", said)
+    assert re.fullmatch(r"models/zz_coin.py says TODO in line \d+(, \d+)+: fill it in.\n", said)
     path.write_text(path.read_text().replace("TODO", "Done"))
     whole = path.read_text()
     status, said = check()
@@ -213,7 +235,7 @@ def test_a_new_model_is_complete_with_a_real_pymc(project):
         ("import pymc as pm\n", "raise SystemExit(0)\n", "The model ends Python: SystemExit(0)."),
         ("- 0.5 * squares", "- np.inf * squares", "log_density is -inf where the model can be"),
         ('pm.Normal("y", mean, 1', 'pm.Normal("y", mean, -1', "log_density is not that of the model"),
-        ("_MEAN_SD**-2", "no_such**-2", r"NameError: name 'no_such' is not defined (models/coin.py, line "),
+        ("_MEAN_SD**-2", "no_such**-2", r"NameError: name 'no_such' is not defined (models/zz_coin.py, line "),
         ('pm.Normal("y", mean, 1', 'pm.Normal("y", no_such, 1', ", in build)."),
         (
             "precision = n",

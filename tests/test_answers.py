@@ -13,6 +13,7 @@ from harness.judging import answers, efficiency, guidance, summary
 from harness.judging.answers import answer, seconds, time
 from harness.judging.noise import Noise
 from harness.judging.paired import NOTHING
+from harness.results.parts import Control
 from harness.results.store import MachineResults
 from harness.stacks.locks import load_stacks
 from tests import made_records
@@ -354,6 +355,23 @@ def test_failures_are_no_winners_and_are_listed():
 def test_the_newest_release_that_has_an_answer_is_told():
     found = answer(content(ppca("pymc-c", tag="v6.3.2"), ppca("pymc-c", outcome="failed")), "ppca", 500)
     assert found.tag == "v6.3.2"
+
+
+def test_a_newer_release_of_which_only_cold_trials_are_known_does_not_hide_the_answer():
+    cold = ppca("pymc-c")
+    both = content(ppca("pymc-c", tag="v6.3.2"), replace(cold, records=cold.of_kind("cold")))
+    found = answer(both, "ppca", 500)
+    assert (found.tag, found.newer) == ("v6.3.2", ())
+    assert found.sentence.startswith("pymc-c is the only backend")
+
+
+def test_the_machine_changed_speed_where_it_did_in_all_warm_trials():
+    measured = ppca("pymc-c")
+    drifted = Control(drift=2.0, contaminated=True)
+    warm = [r.model_copy(update={"control": drifted}) for r in measured.of_kind("warm")]
+    mixed = replace(measured, records=(*measured.of_kind("cold"), *warm))
+    assert answer(content(mixed), "ppca", 500).contaminated == ["pymc-c"]
+    assert answer(content(measured), "ppca", 500).contaminated == []
 
 
 @pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234 s"), (12.345, "12.3 s"), (0.01234, "0.0123 s")])

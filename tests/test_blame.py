@@ -312,6 +312,46 @@ def test_the_seconds_of_sampling_can_be_asked_for_also_where_those_of_a_gradient
     assert measuring.criterion("gradient").quantity.of(record)
 
 
+@pytest.fixture
+def search(monkeypatch):
+    """A question whose stacks have been measured: `found` are the records of each."""
+    ends = lock("6.1.0", 1), lock("6.2.0", 9)
+    made = measuring.Search(Console(quiet=True), ends, CELL, "box", {})
+    made.found = {}
+    monkeypatch.setattr(made, "_arm", lambda stack: SimpleNamespace(name=f"v{stack.version}"))
+    monkeypatch.setattr(measuring.Rounds, "run", lambda *_, **__: iter(()))
+    monkeypatch.setattr(measuring, "follow", lambda _console, trials, *_: trials)
+    of_tag = lambda _, arm, cell: made_records.measured(arm.name, *made.found[arm.name])  # noqa: E731
+    monkeypatch.setattr(measuring.Rounds, "measurement", of_tag)
+    return made
+
+
+def counting(seed, gradients, **changes):
+    counters = {"gradients_tuning": gradients, "gradients_drawing": 0, "divergences": 0}
+    return made_records.document("warm", seed=seed, counters=counters, **changes)
+
+
+@pytest.mark.parametrize(
+    "first", [{"control": {"drift": 2.0, "contaminated": True}}, {"outcome": "invalid", "reason": "off"}]
+)
+def test_a_count_is_that_of_one_seed_whatever_became_of_its_trial(search, first):
+    search.found["v6.1.0"] = [counting(1, 100), counting(2, 200)]
+    search.found["v6.2.0"] = [counting(1, 100, **first), counting(2, 200)]
+    with pytest.raises(measuring.NoStepError, match="do not differ"):
+        search.differ(measuring.criterion("gradients"))
+
+
+def test_where_the_newer_end_fails_with_warm_caches_stacks_are_tried_with_warm_ones(search):
+    """One whose cold trial passes may still fail as the newer end does."""
+    search.found["v6.1.0"] = [made_records.document("cold", outcome="failed", reason="ImportError: x (pymc 6.1.0)")]
+    wrong = made_records.document("warm", outcome="failed", reason="SIGSEGV (pymc 6.2.0)")
+    search.found["v6.2.0"] = [made_records.document("cold"), wrong]
+    chosen, _ = search.differ(None)
+    assert not chosen.cold
+    search.found["v6.2.0"] = [made_records.document("cold", outcome="failed", reason="TypeError: y (pymc 6.2.0)")]
+    assert search.differ(None)[0].cold
+
+
 def test_a_time_that_the_trials_do_not_tell_is_said_at_once(monkeypatch):
     search = measuring.Search(Console(quiet=True), (lock("6.1.0", 1), lock("6.2.0", 9)), CELL, "box", {})
     monkeypatch.setattr(search, "_seen_of", lambda _stack, _criterion: measuring.Seen("ok"))

@@ -67,6 +67,16 @@ def test_a_count_is_compared_seed_by_seed_whatever_else_was_tried():
     assert changes.compare(GRADIENT_COUNT, new, same_seed)
 
 
+def test_what_broke_across_a_release_in_which_it_was_not_measured_is_told():
+    before, after = (
+        replace(measured([1.0], outcome=o), tag=tag) for o, tag in (("ok", "v6.2.0"), ("failed", "v6.4.0"))
+    )
+    between = replace(measured([1.0]), tag="v6.3.2", backend="default")
+    steps = {(s.old, s.new): s.turns for s in changes.steps_of(content(before, between, after))}
+    assert [(t.before, t.after) for t in steps["v6.2.0", "v6.4.0"]] == [("ok", "failed")]
+    assert not any(turns for pair, turns in steps.items() if pair != ("v6.2.0", "v6.4.0"))
+
+
 @pytest.mark.parametrize(("nodes", "matters"), [(27, False), (28, False), (29, True), (52, True), (20, False)])
 def test_somebody_is_told_of_a_graph_that_grew_by_a_tenth_or_more(nodes, matters):
     assert changes.compare(NODES, measured([1.0]), measured([1.0], nodes=nodes)).matters == matters

@@ -109,6 +109,13 @@ def test_rounds_in_vain_are_not_held_against_a_later_sitting(comparing):
     assert rounds(again) == {COLD: 8, WARM: 8}
 
 
+def test_rounds_in_vain_of_variants_are_not_held_against_the_next_call_either(comparing):
+    """Of these nothing is archived: what an earlier call has run is still where it was."""
+    to_the_end(comparing(plan={"all": {"control": {"drift": 3.0, "contaminated": True}}}), 8)
+    again = to_the_end(comparing(noise=0.001), 8)
+    assert {c.rounds for c in again.compared().comparisons if c.judged} == {8}
+
+
 def test_what_has_no_answer_on_one_side_is_not_run_again(comparing):
     first = to_the_end(comparing(plan={"cold-0": {"outcome": "failed"}}), 8)
     archived = tuple([first.sitting.measurement(side, CELL)] for side in first.sitting.arms)

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from harness.results.records import read_records
+from sampling.record import SCHEMA_VERSION
 from tests.trials import parts_sum_to_the_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "tests/records").glob("*/*.json"))
+FOLDERS = [folder for kind in ("records", "sweep") for folder in sorted((ROOT / "results" / kind).glob("*/"))]
+KEPT = [sorted(folder.glob("v*/*.json"))[-1] for folder in FOLDERS]
+KEPT = [path for path in KEPT if json.loads(path.read_text())[0]["schema"] == SCHEMA_VERSION]
+"""Of each machine one that was measured, and one that was swept."""
 DOCUMENTED = set(re.findall(r"`(\w+)`", (ROOT / "docs/record.md").read_text()))
 
 
@@ -30,11 +35,11 @@ def test_a_record_of_this_schema_can_be_read(path):
     assert all(r.reason for r in records if r.outcome != "ok")
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@pytest.mark.parametrize("path", [*FILES, *KEPT], ids=name)
 def test_every_field_of_a_record_is_documented(path):
     for record in json.loads(path.read_text()):
-        parts = ("settings", "clocks", "phases", "counters", "resolved", "graph", "control", "provenance")
-        nested = [record[part] for part in parts if part in record]
+        parts = ("settings", "clocks", "phases", "counters", "resolved", "graph", "control", "provenance", "round")
+        nested = [record[part] for part in parts if record.get(part)]
         nested += list(record.get("phases", {}).values())
         nested += list(record.get("diagnostics", {}).values())
         fields = set(record).union(*nested)

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import BenchError, MachineError
-from harness.measuring import history, history_command, run
+from harness.measuring import history, history_command, run, unfinished
 from harness.measuring.cells import Cell
 from harness.measuring.rounds import COLD, WARM, Rounds
+from harness.output import plain_console
 from harness.results.parts import Control
 from harness.stacks import environments, room
 from harness.stacks.locks import get_stack, last_patches, load_stacks
@@ -110,12 +111,34 @@ def test_neighbours_that_ran_at_opposite_ends_of_all_rounds_are_measured_again(m
     assert missing(*beside(*TAGS, begins=2)) == [(CELL, "v6.2.0", "v6.3.2")]
 
 
+def test_a_release_that_answered_after_it_had_failed_has_its_place_in_the_history(missing):
+    *others, newest = beside(*TAGS)
+    failed = replace(newest, records=(newest.records[0].model_copy(update={"outcome": "failed", "reason": "why"}),))
+    assert missing(*others, failed) == []
+    (later,) = beside("v6.4.0", block="b")
+    assert missing(*others, failed, later) == [(CELL, "v6.3.2", "v6.4.0")]
+
+
 @pytest.mark.parametrize("kind", ["cold", "warm"])
 def test_neighbours_of_which_no_trial_of_a_kind_tells_are_measured_again(missing, kind):
     *others, newest = beside(*TAGS)
     control = Control(before={}, after={}, drift=1.5, contaminated=True)
     records = [r.model_copy(update={"control": control}) if r.kind == kind else r for r in newest.records]
     assert missing(*others, replace(newest, records=tuple(records))) == [(CELL, "v6.3.2", "v6.4.0")]
+
+
+def test_again_begins_with_what_was_measured_longest_ago(missing):
+    long_ago = [replace(m, model="discrete", n=100, backend="default") for m in beside(*TAGS)]
+    older = [
+        replace(m, records=tuple(r.model_copy(update={"started": "2020-01-01T00:00:00+00:00"}) for r in m.records))
+        for m in long_ago
+    ]
+    other = Cell("discrete", 100, "default")
+    assert [cell for cell, *_ in missing(*beside(*TAGS), *older, cells=[CELL, other], again=True)] == [other, CELL]
+
+
+def test_again_of_no_release_is_nothing():
+    assert history.missing("box", [], [CELL], {COLD: 1, WARM: 2}, inside(), again=True) == []
 
 
 def test_what_a_backend_cannot_sample_has_no_history(missing):
@@ -304,3 +327,19 @@ def test_a_trial_during_which_the_machine_changed_speed_is_run_once_more_at_once
     assert ran(failing) == ["ppca cold-0"]
     assert sum(trial.closes for trial in trials) == 3
     assert [trial.arm for trial in trials if not trial.stands] == [noisy]
+
+
+def test_asv_is_told_of_what_was_measured_and_of_nothing_else(tmp_path, monkeypatch):
+    """What it is told of and does not find, it measures: alone, and in place of the numbers that it has."""
+    other = Cell("discrete", 100, "default")
+    monkeypatch.setattr(unfinished, "UNFINISHED", tmp_path)
+    trial = unfinished.of_cell(unfinished.scratch("v6.4.0"), CELL) / "cold-0.json"
+    trial.parent.mkdir(parents=True)
+    trial.write_text("{}")
+    told = []
+    monkeypatch.setattr(run, "take_in", lambda _console, *arguments: told.append(arguments))
+    stacks = [get_stack(tag) for tag in ("v6.3.2", "v6.4.0")]
+    run.let_asv_read(plain_console(), stacks, [CELL, other], inside())
+    (arguments,) = told
+    assert "v6.4.0^!" in arguments
+    assert not any("discrete" in argument for argument in arguments)

@@ -16,10 +16,15 @@ from scipy import stats
 import models
 from models import coal_mining, discrete, eight_schools, ppca
 from models._quadrature import fitted_axes, moments, normalised
+from sampling.form import REFERENCE_ERROR
 from tests.exact_draws import exact_moments, pool, reference
 from tests.numpy_models import LOG_DENSITIES
 
 ROOT = Path(__file__).parents[1]
+SUITES_OWN = {
+    "arma", "coal_mining", "coal_mining_marginal", "discrete", "discrete_marginal", "eight_schools", "gp", "ppca",
+    "radon", "wide",
+}  # fmt: skip
 EVERY_SIZE = [(name, n) for name in models.names() for n in models.load(name).SIZES]
 
 
@@ -88,8 +93,10 @@ def test_data_never_change(name, n):
 
 @pytest.mark.parametrize(("name", "n"), EVERY_SIZE)
 def test_the_error_of_a_reference_is_far_below_what_a_trial_can_see(name, n):
+    """A tenth of what any model's may be, in those that the suite has."""
+    most = 1e-3 if name in SUITES_OWN else REFERENCE_ERROR
     for estimand, exact in exact_moments(models.load(name).reference, n).items():
-        assert 0 <= exact.error < 1e-3 * exact.sd, estimand
+        assert 0 <= exact.error < most * exact.sd, estimand
 
 
 def test_the_second_moment_is_that_of_the_mean_and_sd():

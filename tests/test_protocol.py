@@ -44,6 +44,12 @@ def test_changed_code_needs_another_version_or_a_word(project, file, text):
     measured_code.check()
 
 
+def test_what_is_no_python_is_named(project):
+    (project / "models/coin.py").write_text("<<<<<<< HEAD\nSIDES = 3\n")
+    with pytest.raises(BenchError, match=r"models/coin\.py is no Python \(.*line 1\): mend it"):
+        measured_code.check()
+
+
 def test_changed_code_with_another_version_is_written(project):
     kept = json.loads((project / "sampling/protocol.json").read_text())
     (project / "sampling/protocol.json").write_text(json.dumps(kept | {"version": kept["version"] - 1}))

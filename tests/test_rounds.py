@@ -68,6 +68,13 @@ def test_neighbours_of_the_timeline_follow_each_other_in_a_round_all_of_them(arm
     assert {order[0] for order in orders[1:]} == {0, 5}
 
 
+def test_code_that_is_changed_meanwhile_ends_the_rounds_with_a_sentence(arms):
+    """Its trials stand for another measurement: they would be asked for again and again."""
+    sides = arms("old", "new", new={"cold-0": {"code_sha256": "changed"}})
+    with pytest.raises(BenchError, match="The code that measures was changed meanwhile"):
+        run(sitting(sides), 1, 2)
+
+
 def test_over_many_rounds_each_stack_is_as_often_the_first(arms):
     trials = run(sitting(arms("old", "new")), 1, 16)
     assert Counter(t.arm.name for t in trials[2::2]) == {"old": 8, "new": 8}

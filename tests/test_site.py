@@ -6,6 +6,7 @@ A site is published once for all that is promised of it, and its tests only read
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import html.parser
 import io
@@ -19,16 +20,18 @@ import sys
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import feedparser
 import numpy as np
 import pytest
+from asv import util
 
 from harness.errors import BenchError
 from harness.paths import ROOT
 from harness.results import store
-from harness.site import asv_pages, figures, phase_figures, render
+from harness.site import asv_pages, data, figures, phase_figures, render
 from harness.stacks.locks import get_stack
 from harness.suite import inside
 from tests import site_results as make
@@ -218,6 +221,32 @@ def test_every_link_leads_somewhere(good):
             relative = str(path.relative_to(good.site.resolve()))
             if fragment and relative in ids:
                 assert fragment in ids[relative], (name, link)
+
+
+def test_what_was_told_of_an_older_sitting_leads_to_its_record(tmp_path):
+    """Backends are told of the sitting that they share, and a newer one of one of them alone is not that."""
+    make.build(tmp_path / "results", [OLD, NEW], CELLS)
+    alone = make.example_for(NEW, "pymc-c", PROTOCOL)
+    later = [{**trial, "started": "2026-11-28T04:40:50+00:00"} for trial in alone]
+    newest = make.write_records(tmp_path / "results", "v6.4.0", later)
+    site = published(tmp_path).site
+    told = f"data/records/box/v6.4.0/ppca-500-pymc-c.{STAMP}.json"
+    assert told in pages(site)["index.html"].links
+    assert (site / told).is_file()
+    assert (site / "data/records/box/v6.4.0" / newest.name).is_file()
+    lines = csv.DictReader(io.StringIO((site / "data/measurements.csv").read_text()))
+    assert {told, told.replace(STAMP, newest.name.split(".")[1])} <= {row["record"] for row in lines}
+
+
+def test_a_disk_that_is_full_is_one_sentence(tmp_path, monkeypatch):
+    make.build(tmp_path / "results", [NEW], CELLS[:1])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "html/data"))
+
+    monkeypatch.setattr(data, "copy_records", full)
+    with pytest.raises(util.UserError, match=r"html/data cannot be written \(No space left on device\)"):
+        make.publish(tmp_path)
 
 
 @pytest.mark.slow
@@ -463,6 +492,25 @@ def test_a_swept_cell_leads_to_its_record(two_machines):
     place = "sweep/box/v6.4.0/ppca-500-blackjax.json"
     assert f"data/{place}" in pages(two_machines.site)["compatibility.html"].links
     assert (two_machines.site / "data" / place).read_bytes() == (two_machines.results / place).read_bytes()
+
+
+def test_a_swept_cell_leads_to_the_record_that_the_table_tells(tmp_path):
+    """What a limit ended on another machine later on is not told, and not led to."""
+    make.build(tmp_path / "results", [NEW], CELLS[:1])
+    (well,) = make.example_for(NEW, "pymc-c", PROTOCOL)[:1]
+    limit = "it did not end within the time limit of 3 s (pymc 6.4.0)"
+    (late,) = make.failed(NEW, "ppca", 500, "pymc-c", limit, PROTOCOL)
+    for machine, trial in (("box", well), ("later", {**late, "started": "2026-12-24T00:00:00+00:00"})):
+        path = tmp_path / f"results/sweep/{machine}/v6.4.0/ppca-500-pymc-c.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps([trial]))
+    (content,) = store.load(store.Results(tmp_path / "results", inside()))
+    assert content.sweep_paths["v6.4.0", "ppca", 500, "pymc-c"].startswith("data/sweep/box/")
+
+
+def test_backends_that_came_later_are_in_the_chart_of_agreement(tmp_path):
+    pooled = {("ppca", "newcomer"): {"w": SimpleNamespace(z=1.0, bias=0.1, error=0.1, trials=3)}}
+    assert "newcomer" in figures.agreement(pooled, "agreement")
 
 
 # What little there may be

@@ -1,15 +1,18 @@
 """Promises about stacks: what a lock may look like, and that history is only ever appended to."""
 
+import errno
 import json
 import shutil
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.version import Version
 
 from harness.errors import BenchError, MachineError
-from harness.stacks import locks, releases, updating
+from harness.stacks import imports, locks, releases, updating
 from harness.stacks.locks import STACKS, diff, get_stack, load_stacks, parse
 from harness.stacks.releases import Release, pymc_releases
 from harness.stacks.resolving import resolve
@@ -216,6 +219,41 @@ def test_an_update_that_was_interrupted_is_completed_by_the_next(folder, monkeyp
         updating.verify_history(folder)
     assert update(folder, lambda line: None) == ([], [])
     updating.verify_history(folder)
+
+
+def test_a_full_disk_makes_no_release_one_without_a_solution(folder, monkeypatch, no_import_checks):
+    """It would be older than the next, and could never be added."""
+    uploaded = load_stacks(folder)[-1].date + timedelta(hours=1)
+    monkeypatch.setattr(updating, "pymc_releases", lambda: [Release("6.9.0", uploaded)])
+    monkeypatch.setattr(updating, "resolve", lambda release: LOCK)
+    real = Path.replace
+
+    def full(path, target):
+        if Path(target).name == "v6.9.0.txt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(MachineError, match=r"v6\.9\.0\.txt cannot be written \(No space left on device\)"):
+        update(folder, lambda line: None)
+    assert not (folder / "v6.9.0.txt").exists()
+
+
+def test_an_index_that_does_not_tell_when_is_one_sentence(monkeypatch):
+    file = SimpleNamespace(version="6.9.0", is_yanked=False, upload_time=None)
+    monkeypatch.setattr(releases, "project_files", lambda name: [file])
+    with pytest.raises(BenchError, match="tells of no PyMC release when it was uploaded"):
+        pymc_releases()
+
+
+@pytest.mark.parametrize(("module", "reason"), [("noisy", None), ("noisy_and_broken", "ImportError: no wheel")])
+def test_what_a_package_prints_when_it_is_imported_is_no_error(tmp_path, monkeypatch, module, reason):
+    (tmp_path / "noisy.py").write_text("import os\nprint('hello')\nos.write(1, b'from C')\n")
+    (tmp_path / "noisy_and_broken.py").write_text("import noisy\nraise ImportError('no wheel')\n")
+    monkeypatch.setattr(imports.environments, "python", lambda path: sys.executable)
+    monkeypatch.setattr(imports.environments, "process_environment", lambda stack: {"PYTHONPATH": str(tmp_path)})
+    found = imports._import_failure(tmp_path, get_stack("v6.4.0"), module, tmp_path)
+    assert (found or "").partition(" (")[0] == (reason or "")
 
 
 def test_a_release_without_a_solution_is_named_and_keeps_no_other_from_being_added(

@@ -159,6 +159,7 @@ def test_the_site_of_a_run_that_is_run_again_can_be_told_from_that_of_the_first_
         ({"runner": "bench-1"}, {}, "github-bench-1"),
         ({"runner": "bench-2", "machine": "other"}, {"BENCH_RUNNER": "bench-1", "BENCH_MACHINE": "box"}, "other"),
         ({}, {"BENCH_RUNNER": "bench-1"}, "github-bench-1"),
+        ({}, {"BENCH_MACHINE": "box"}, "github-ubuntu-24.04"),
     ],
 )
 def test_results_of_a_runner_are_never_called_by_the_name_of_another(inputs, variables, name):
@@ -295,6 +296,8 @@ def test_what_fails_or_is_refused_keeps_the_rest_from_nothing():
     jobs = WORKFLOWS["measure"]["jobs"]
     assert next(s for s in jobs["plan"]["steps"] if s.get("id") == "lock")["continue-on-error"] is True
     assert jobs["measure"]["steps"][-1]["if"] == "always()"
+    # Without a function of status, one asks for the success of all jobs before, also of those before `plan`.
+    assert jobs["measure"]["if"].startswith("${{ !cancelled() && ")
     for name in ("collect", "site", "deploy"):
         assert jobs[name]["if"].startswith("always() && ")
     assert set(jobs["alert"]["needs"]) == set(jobs) - {"alert"}

@@ -85,6 +85,13 @@ def test_all_are_told_in_one_sentence_that_begins_with_what_the_release_picks():
     assert sentence(years(content(*default, *c))).count("takes") == 2
 
 
+def test_only_histories_of_the_same_years_are_told_in_one_sentence():
+    default, c = measured("default", 7.5, 7.5, 2.5), measured("pymc-c", 2.5, 2.5, 2.5)
+    told = years(content(*default, *c))
+    others = [replace(y, links=y.links[1:]) if y.backend == "pymc-c" else y for y in told]
+    assert sentence(others).endswith("as long in PyMC 6.4.0 as in 6.2.0.")
+
+
 def test_two_releases_are_no_history():
     assert years(content(*measured("pymc-c", 2.5, 2.5, tags=TAGS[1:]))) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import keyword
 import re
@@ -29,6 +30,10 @@ def new_model(name: str, root: Path = ROOT) -> Path:
         taken = "a word of Python's own" if keyword.iskeyword(name) else "what other benchmarks are called"
         raise BenchError(f"A model cannot be called {name!r}, which is {taken}: choose another name.")
     path = root / "models" / f"{name}.py"
+    if name in _bound(root / "models/__init__.py"):
+        raise BenchError(
+            f"A model cannot be called {name!r}, which models/__init__.py has already: choose another name."
+        )
     if path.exists():
         raise BenchError(f"There is a model {name} already, models/{name}.py: choose another name, or edit that file.")
     path.write_text(_TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
@@ -56,25 +61,43 @@ def new_backend(name: str, sampler: str, package: str | None, root: Path = ROOT)
         )
     function = "_" + name.replace("-", "_")
     table, rows = root / _BACKENDS, root / _ROWS
+    if function in _bound(table):
+        raise BenchError(f"A backend cannot be called {name}: sampling/backends.py has a {function} of its own.")
     entry = f'    Backend("{name}", {function}, ({f"{json.dumps(package)}," if package else ""})),\n'
     definition = (
         f"def {function}(settings: Settings, version: Version) -> dict:\n"
         f"    # TODO: what a user types beside these; where a release wants it otherwise, that release's number here.\n"
         f'    return {{**_stated(settings), "nuts_sampler": "{sampler}"}}\n\n\n'
     )
-    _insert(table, definition, before="def _by_name(")
-    _insert(table, entry, before=")\n", after="BACKENDS = _by_name(")
-    _insert(rows, f'    "{name}": {{"nuts_sampler": "{sampler}"}},\n', before="}\n", after="TYPED = {")
+    texts = {path: path.read_text(encoding="utf-8") for path in (table, rows)}
+    texts[table] = _with(table, texts[table], definition, before="def _by_name(")
+    texts[table] = _with(table, texts[table], entry, before=")\n", after="BACKENDS = _by_name(")
+    row = f'    "{name}": {{"nuts_sampler": "{sampler}"}},\n'
+    texts[rows] = _with(rows, texts[rows], row, before="}\n", after="TYPED = {")
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
     return [table, rows]
 
 
-def _insert(path: Path, text: str, before: str, after: str = "") -> None:
-    """Put text before the first line that begins like that, behind another."""
-    content = path.read_text(encoding="utf-8")
+def _bound(path: Path) -> set[str]:
+    """What a module calls something by itself."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+    return found
+
+
+def _with(path: Path, content: str, text: str, before: str, after: str = "") -> str:
+    """The content of a file, with text before the first line that begins like that, behind another."""
     start = content.find(after)
     at = content.find(f"\n{before}", start)
     if start < 0 or at < 0:
         raise BenchError(
             f"{path.name} has no line {before.strip()!r}: add the backend by hand, as CONTRIBUTING.md says."
         )
-    path.write_text(f"{content[: at + 1]}{text}{content[at + 1 :]}", encoding="utf-8")
+    return f"{content[: at + 1]}{text}{content[at + 1 :]}"

@@ -30,7 +30,11 @@ def digests(root: Path = ROOT) -> dict[str, str]:
 def _digest(path: Path) -> str:
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    return hashlib.sha256(ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode()).hexdigest()
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise BenchError(f"{path} is no Python ({error.msg}, line {error.lineno}): mend it, and try again.") from error
+    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:

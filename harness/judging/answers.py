@@ -268,8 +268,8 @@ class Answer:
 
     @property
     def contaminated(self) -> list[str]:
-        """Backends during all of whose trials the machine changed speed."""
-        return [t.backend for t in self.times if all(map(contaminated, t.measurement.records))]
+        """Backends during all of whose warm trials the machine changed speed."""
+        return [t.backend for t in self.times if all(map(contaminated, t.measurement.of_kind("warm")))]
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
@@ -359,7 +359,8 @@ def answer(content: MachineResults, model: str, n: int, tag: str | None = None, 
     timed = {t.backend for t in times}
     without = tuple(m for m in measured if m.backend not in timed)
     later = content.tags[content.tags.index(tag) + 1 :] if tag in content.tags else []
-    newer = tuple(t for t in later if any(key[:2] == (model, n) for key in content.cells[t]))
+    outcomes = {t: {m.outcome for key, m in content.cells[t].items() if key[:2] == (model, n)} for t in later}
+    newer = tuple(t for t, found in outcomes.items() if found and "ok" not in found)
     return Answer(model, n, tag, tuple(times), without, newer)
 
 

@@ -252,7 +252,7 @@ def of_machine(folder: Path, machine: str) -> Calibration | None:
     found = [read(path) for path in (folder / machine).glob("*.json")]
     if foreign := next((s.machine for s in found if s.machine != machine), None):
         raise BenchError(f"{folder / machine} has a calibration of {foreign!r}: move it to the folder of that machine.")
-    # What an earlier protocol measured says nothing of this one.
+    # Of several protocols the newest that was calibrated: how rounds vary is the machine's, more than the trial's.
     found = [s for s in found if s.protocol == max(s.protocol for s in found)]
     return Calibration(tuple(sorted(found, key=lambda s: s.made))) if found else None
 

@@ -117,14 +117,18 @@ def _says(c: Comparison) -> tuple:
 
 def step(content: MachineResults, old: str, new: str) -> Step:
     """What changed between two releases on a machine."""
+    both = sorted(content.cells[old].keys() & content.cells[new].keys())
+    turned = _turned(content, old, new, both)
+    return Step(old, new, _beside(content, old, new), _counters(content, old, new, both), turned)
+
+
+def _turned(content: MachineResults, old: str, new: str, keys: Iterable[Key]) -> tuple[Turn, ...]:
     before, after = content.cells[old], content.cells[new]
-    both = sorted(before.keys() & after.keys())
-    turned = [
+    return tuple(
         Turn(*key, before[key].outcome, after[key].outcome, after[key].reason or before[key].reason)
-        for key in both
+        for key in keys
         if before[key].outcome != after[key].outcome
-    ]
-    return Step(old, new, _beside(content, old, new), _counters(content, old, new, both), tuple(turned))
+    )
 
 
 def _counters(content: MachineResults, old: str, new: str, keys: Iterable[Key]) -> tuple[Change, ...]:
@@ -164,19 +168,22 @@ def turns(before: Mapping, after: Mapping) -> list[Turn]:
 
 @cache
 def steps_of(content: MachineResults) -> list[Step]:
-    """What changed on a machine from each measured release to the next, newest first; and of what had no answer in
-    between, from the release that had one to the next that has."""
+    """What changed on a machine from each measured release to the next, newest first; and of what had no answer, or was
+    not measured, in between, from the release that had one to the next that has."""
     found = [step(content, old, new) for old, new in pairwise(content.tags)]
     across: dict[tuple[str, str], list[Key]] = {}
+    turned: dict[tuple[str, str], list[Turn]] = {}
     for key in content.order({key for cells in content.cells.values() for key in cells}):
         for pair in pairwise(answered(content, key)):
             across.setdefault(pair, []).append(key)
-    for old, new in across.keys() - {(s.old, s.new) for s in found}:
-        keys = across[old, new]
+        for old, new in pairwise(tag for tag in content.tags if key in content.cells[tag]):
+            turned.setdefault((old, new), []).extend(_turned(content, old, new, [key]))
+    for old, new in (across.keys() | turned.keys()) - {(s.old, s.new) for s in found}:
+        keys = across.get((old, new), [])
         sides = ([m for key in keys for m in content.sittings[tag, key]] for tag in (old, new))
         compared = _compared(content, old, new, *sides)
-        wide = Step(old, new, compared, _counters(content, old, new, keys), ())
-        if wide.comparisons or wide.counters:
+        wide = Step(old, new, compared, _counters(content, old, new, keys), tuple(turned.get((old, new), ())))
+        if wide.comparisons or wide.counters or wide.turns:
             found.append(wide)
     order = content.tags.index
     return sorted(found, key=lambda s: (order(s.new), order(s.old)), reverse=True)

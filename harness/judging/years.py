@@ -65,9 +65,11 @@ def years(content: MachineResults) -> list[Years]:
 
 
 def sentence(found: Sequence[Years]) -> str:
-    """What is to be known of all of them: what `default` takes, or the first, and between what the others are."""
+    """What is to be known of all of them: what `default` takes, or the first, and between what the others of the same
+    years are."""
     first = next((y for y in found if y.backend == "default"), found[0])
-    others = sorted((y for y in found if y is not first), key=lambda y: y.last.index)
+    others = [y for y in found if y is not first and (y.first, y.last.tag) == (first.first, first.last.tag)]
+    others.sort(key=lambda y: y.last.index)
     if not others:
         return f"{first.sentence}."
     least, most = others[0], others[-1]

@@ -149,8 +149,9 @@ class Search:
         self._old, self._new = (self._seen_of(stack, criteria()[OUTCOME]) for stack in self.ends)
         if wanted is None or wanted.name == OUTCOME:
             if self._old.kind != self._new.kind:
-                failed = [why_not(self._measurement(self._arm(stack)).records) for stack in self.ends]
-                return self._chosen(Criterion(OUTCOME, cold=any(r and r.kind == COLD for r in failed)))
+                # A stack is to be tried for as long as the newer one takes to fail, else it passes for the older one.
+                old_why, new_why = (why_not(self._measurement(self._arm(stack)).records) for stack in self.ends)
+                return self._chosen(Criterion(OUTCOME, cold=(new_why or old_why).kind == COLD))
             if wanted or self._old.value != "ok":
                 raise self._nothing(
                     OUTCOME, f"{old.tag} and {new.tag} do not differ: {self.cell} is {self._old} in both."
@@ -166,6 +167,8 @@ class Search:
             self._old, self._new = (self._seen_of(stack, each) for stack in self.ends)
             if self._old.is_count and self._new.is_count and self._old.value != self._new.value:
                 return self._chosen(each)
+            if wanted and self._old.is_count != self._new.is_count:
+                raise self._nothing(each.name, f"{self.cell} has no {each.title} that both stacks tell.")
             if wanted:
                 raise self._nothing(
                     each.name,
@@ -289,7 +292,10 @@ class Search:
         measurement = sitting.measurement(arm, self.cell)
         if asked.counter is None:
             return Seen(measurement.outcome, measurement.reason)
-        values = asked.counter.samples(measurement)
+        # Of the first trial, so of one seed, and also where the machine changed speed: a count does not.
+        counter, records = asked.counter, measurement.records
+        told = [r for r in records if r.kind == counter.kind] or (records if counter.or_cold else [])
+        values = [value for r in told if (value := counter.of(r)) is not None]
         return Seen(float(values[0])) if values else Seen(measurement.outcome, measurement.reason)
 
     def _estimate(self, stack: Stack, look: int) -> tuple[paired.Estimate | None, Sequence[tuple[float, float]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from harness.output import console, counted, errors, minutes
 from harness.paths import ROOT
 from harness.results import blames, compatibility
 from harness.results.machines import machine_name
-from harness.stacks import locks
+from harness.stacks import locks, room
 from harness.stacks.locks import Stack, diff
 from harness.stacks.timeline import ensure_timeline
 from harness.suite import inside
@@ -131,8 +130,9 @@ def _search(
     days = (ends[1].resolved_as_of - ends[0].resolved_as_of).days
     most = most_stacks(min(days, 3 * many), many)
     rounds = {cell: (wanted or blame.criteria()[blame.OUTCOME]).rounds}
-    if wanted and wanted.quantity:
-        rounds = {cell: {"cold": 1, "warm": 2 * _TYPICAL_ROUNDS}}
+    if wanted is None or wanted.quantity:
+        kind = wanted.quantity.metric.kind if wanted else "warm"
+        rounds = {cell: {"cold": 1, "warm": 0} | {kind: 2 * _TYPICAL_ROUNDS}}
     seconds, disk = run.estimate_seconds(machine, rounds, most), most * _DISK_OF_A_STACK
     progress.print(
         f"{old} and {new} differ in {counted(many, 'package')}. Finding which of them it was will take "
@@ -140,9 +140,11 @@ def _search(
         "the trial in flight; the same command goes on from there.\n",
         highlight=False,
     )
-    free = shutil.disk_usage(ROOT).free
+    # What an earlier call has installed stays, and takes nothing more.
+    there = room.installed_besides(stack for stack in locks.load_stacks() if stack not in ends)
+    free = room.free_bytes() + _DISK_OF_A_STACK * there
     if free < disk:
-        raise BenchError(f"The disk has {free / 1e9:.0f} GB left: free some space, {disk / 1e9:.0f} GB in all.")
+        raise BenchError(f"The disk has {free / 1e9:.0f} GB for it: free some space, {disk / 1e9:.0f} GB in all.")
     return blame.Search(progress, ends, cell, machine, description), wanted
 
 

@@ -134,6 +134,6 @@ def end(sides: Sequence[Arm], cells: Iterable[Cell], sitting: str) -> None:
     for side in sides:
         for folder in filter(Path.is_dir, map(side.of, cells)):
             aside = side.folder.parent / "ended" / sitting / side.folder.name / folder.name
-            shutil.rmtree(folder / "home", ignore_errors=True)
             aside.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(aside)
+            shutil.rmtree(aside / "home", ignore_errors=True)

@@ -42,6 +42,8 @@ class Comparing:
         }
         self.sitting = Rounds(arms, machine, description, first)
         self.inside_trials = 0.0
+        # With what an earlier call has left here: of variants nothing is archived.
+        self._before = self.compared()
 
     def compared(self) -> Compared:
         """What all rounds until now say."""
@@ -57,9 +59,9 @@ class Comparing:
 
         A round that does not count is made up for, but no machine is waited for that never keeps its speed.
         """
-        compared, before = self.compared(), Compared(*self._archived)
+        compared = self.compared()
         return {
-            cell: {kind: _left(compared, before, cell, kind, look) if kind in kinds else 0 for kind in KINDS}
+            cell: {kind: _left(compared, self._before, cell, kind, look) if kind in kinds else 0 for kind in KINDS}
             for cell in self.wanted
             for kinds in [() if self._ended(cell) else self._kinds]
         }
@@ -90,7 +92,7 @@ class Comparing:
 
 
 def _left(compared: Compared, before: Compared, cell: Cell, kind: str, look: int) -> int:
-    """More rounds until a look; those that earlier sittings, `before`, ran in vain are not held against this one."""
+    """More rounds until a look; those that earlier calls, `before`, ran in vain are not held against this one."""
     key = (cell.model, cell.n, cell.backend)
     found, earlier = ([p for p in side.pairs.get(key, ()) if p.old.kind == kind] for side in (compared, before))
     counting, in_vain = sum(pair.counts for pair in found), sum(not pair.counts for pair in earlier)

@@ -56,18 +56,26 @@ def missing(
     other's; and what no release can sample has none at all.
     """
     cells = [cell for cell in cells if can_be_sampled(cell, description)]
-    if again:
-        return [Block(cell, tuple(stacks), each) for cell in cells]
     known = {stack.tag: run.archived(machine, stack, description) for stack in stacks}
+    if again:
+        # What was measured longest ago first: who was interrupted goes on.
+        blocks = [Block(cell, tuple(stacks), each) for cell in cells if stacks]
+        return sorted(blocks, key=lambda block: _newest(block.cell, known))
     found = [block for cell in cells for block in _of_cell(cell, stacks, known, each)]
     return sorted(found, key=lambda block: block.stacks[-1].date, reverse=True)
+
+
+def _newest(cell: Cell, known: Mapping[str, Sequence[Measurement]]) -> str:
+    """When the newest trial of a parameter set began; nothing where there is none."""
+    of_cell = (m for ms in known.values() for m in ms if Cell(m.model, m.n, m.backend) == cell)
+    return max((r.started for m in of_cell for r in m.records), default="")
 
 
 def _of_cell(
     cell: Cell, stacks: Sequence[Stack], known: Mapping[str, Sequence[Measurement]], each: Mapping[str, int]
 ) -> list[Block]:
     its = {tag: [m for m in ms if Cell(m.model, m.n, m.backend) == cell] for tag, ms in known.items()}
-    going = [s for s in stacks if not any(m.outcome != "ok" and m.complete(0) for m in its[s.tag])]
+    going = [s for s in stacks if not any(m.outcome != "ok" and m.complete(0) for m in its[s.tag][-1:])]
     if len(going) == 1 and not any(m.complete(each[WARM]) for m in its[going[0].tag]):
         return [Block(cell, tuple(going), each)]
     blocks: list[Block] = []

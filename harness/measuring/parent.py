@@ -1,7 +1,7 @@
 """A process that ends with the one that started it, however that ended: SIGKILL, or the kernel when memory runs out.
 
-Trials do so by themselves; asv and `bench` do when they are told by whom they are started. It must not know what any
-of them does.
+Trials of rounds and of sweeps do so by themselves; asv and `bench` do when they are told by whom they are started. It
+must not know what any of them does.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from harness.errors import MachineError
 from harness.measuring.cells import Cell
-from harness.measuring.unfinished import scratch, trials
+from harness.measuring.unfinished import of_cell, scratch, trials
 from harness.paths import CACHE, ROOT
 from harness.results.metrics import contaminated
 from harness.results.records import Measurement, Record, read_trial, to_be_confirmed
@@ -49,7 +49,7 @@ class Arm:
 
     def of(self, cell: Cell) -> Path:
         """The folder of a parameter set's records and of its home."""
-        return self.folder / f"{cell.model}-{cell.n}-{cell.backend}"
+        return of_cell(self.folder, cell)
 
 
 def of_each_kind(warm: int) -> dict[str, int]:
@@ -221,6 +221,11 @@ class Rounds:
             raise MachineError(
                 f"The trial of {arm.name} {cell} ended with status {process.returncode} and no record: {lines[-1]} "
                 "What was measured is kept, and the same command goes on from there."
+            )
+        if not self._stands(arm, record):
+            raise MachineError(
+                "The code that measures was changed meanwhile: what was measured by it before stands no more. Run the "
+                "same command again."
             )
         return record
 

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness import paths
 from harness.errors import BenchError, LostStackError, MachineError
-from harness.measuring import alone, parent, rounds
+from harness.measuring import alone, parent, rounds, unfinished
 from harness.measuring.cells import Cell, can_be_sampled
 from harness.measuring.rounds import COLD, WARM, Trial
 from harness.output import printable
@@ -82,12 +82,14 @@ def measured(machine: str, stacks: Sequence[Stack], description: Mapping, warm: 
     for stack in stacks:
         saved = asv_numbers(paths.RESULTS / "asv" / machine, recorded_hashes()[stack.tag])
         its: dict[Cell, set[str]] = {}
+        newest: dict[Cell, bool] = {}
         for m in archived(machine, stack, description):
             cell, answered = Cell(m.model, m.n, m.backend), m.outcome == "ok"
             if m.complete(warm) and (not answered or (m.model, m.n, m.backend) in saved):
                 its.setdefault(cell, set()).update(r.round.block for r in m.records if r.round)
-                without_answer |= set() if answered else {cell}
+                newest[cell] = answered
         sittings.append(its)
+        without_answer |= {cell for cell, answered in newest.items() if not answered}
     in_all = set.intersection(*(set(its) for its in sittings))
     return {
         cell
@@ -204,12 +206,17 @@ def measure(
 
 
 def let_asv_read(console: Console, stacks: Sequence[Stack], cells: Sequence[Cell], description: Mapping) -> None:
-    """What was measured of these cells. Its processes are forks of one: they have nothing to time."""
+    """What was measured of these cells. Its processes are forks of one: they have nothing to time.
+
+    Of what was not measured it is not told: asv would measure it, alone, in place of what it has.
+    """
     for stack in stacks:
-        take_in(
-            console, f"asv reads {stack.tag}", f"{stack.tag}^!", "--launch-method", "forkserver",
-            *asv_selection(cells, description),
-        )  # fmt: skip
+        its = [cell for cell in cells if unfinished.trials(unfinished.of_cell(unfinished.scratch(stack.tag), cell))]
+        if its:
+            take_in(
+                console, f"asv reads {stack.tag}", f"{stack.tag}^!", "--launch-method", "forkserver",
+                *asv_selection(its, description),
+            )  # fmt: skip
 
 
 def _until(
@@ -221,7 +228,7 @@ def _until(
         return deadline is not None and time.monotonic() > deadline
 
     first = {kind: min(1, many) for kind, many in each.items()}
-    yield from side_by_side.run(dict.fromkeys(wanted, first), alone=each[WARM])
+    yield from side_by_side.run(dict.fromkeys(wanted, first), alone=first[WARM])
     if not time_is_up():
         for trial in side_by_side.run(dict.fromkeys(wanted, each), alone=each[WARM]):
             yield trial

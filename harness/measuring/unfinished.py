@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.measuring.cells import Cell
 from harness.paths import CACHE
 from harness.results.records import file_name, write_records
 
@@ -22,6 +23,11 @@ UNFINISHED = CACHE / "unfinished"
 def scratch(tag: str) -> Path:
     """The folder in which the benchmarks of a stack keep their records while they run."""
     return UNFINISHED / tag
+
+
+def of_cell(folder: Path, cell: Cell) -> Path:
+    """Where in such a folder those of one parameter set are."""
+    return folder / f"{cell.model}-{cell.n}-{cell.backend}"
 
 
 def trials(folder: Path) -> list[Path]:
@@ -52,6 +58,10 @@ def archive(tag: str, run: str, records: Path, machine: str) -> list[Path]:
                 f"{target} cannot be written ({error.strerror}): the records stay in {folder}; "
                 "make room or make the folder writable, and run the same command again."
             ) from error
-        shutil.rmtree(folder)
+        # At once, whatever interrupts this: half of it would count again.
+        aside = scratch(tag).parent.with_name("archived")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
         written.append(target)
     return written

@@ -58,14 +58,15 @@ def table(folder: Path) -> dict:
         latest: dict[str, tuple[Record, ...]] = {}
         for path in sorted(folder.glob(f"*/{tag}/*.json")):
             records = read_records(path, measurement=False)
-            latest[path.name] = max(latest.get(path.name, records), records, key=_how_telling)
+            latest[path.name] = max(latest.get(path.name, records), records, key=how_telling)
         if latest:
             trials = [latest[name] for name in sorted(latest)]
             releases[tag] = {**_resolved([t[-1] for t in trials]), "models": _cells(trials)}
     return {"schema": 1, "releases": releases}
 
 
-def _how_telling(records: Sequence[Record]) -> tuple[bool, str]:
+def how_telling(records: Sequence[Record]) -> tuple[bool, str]:
+    """Of two machines' trials of a cell the greater ones are told."""
     return records[-1].ended_by_limit is None, records[-1].started
 
 
@@ -157,8 +158,11 @@ def read(path: Path = TABLE) -> dict:
 def page(document: Mapping, backends: Sequence[str], blames: Blames) -> str:
     """The table as Markdown, newest release first; reasons are notes, each once, with the versions it was seen with.
 
-    A note says with which package it began, where that is known.
+    A note says with which package it began, where that is known. A backend that no release was swept with has no
+    column.
     """
+    swept = {b for release in document["releases"].values() for found in release["models"].values() for b in found}
+    backends = [backend for backend in backends if backend in swept]
     releases = dict(reversed(document["releases"].items()))
     parts = [_HEAD, _defaults(releases)]
     notes = _Notes(blames)

@@ -10,6 +10,8 @@ from asv.machine import MachineCollection
 
 from harness.errors import BenchError
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 def machine_name() -> str:
     """Return what this machine is called in results: BENCH_MACHINE, the one name asv knows, or a neutral one.
@@ -19,7 +21,7 @@ def machine_name() -> str:
     """
     named = os.environ.get("BENCH_MACHINE")
     if named:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", named):
+        if not _NAME.fullmatch(named):
             raise BenchError(
                 f"BENCH_MACHINE is {named!r}: it names a folder of results, so use letters, digits, dots, dashes "
                 "and underscores, starting with a letter or a digit."
@@ -27,6 +29,11 @@ def machine_name() -> str:
         return named
     known = known_machines()
     if len(known) == 1:
+        if not _NAME.fullmatch(known[0]):
+            raise BenchError(
+                f"asv calls this machine {known[0]!r}, which cannot name a folder of results: set BENCH_MACHINE to a "
+                "name of letters, digits, dots, dashes and underscores."
+            )
         return known[0]
     return f"{platform.system().lower()}-{platform.machine()}-{os.cpu_count()}cpu"
 

@@ -16,6 +16,7 @@ from harness.output import counted
 from harness.results.asv_numbers import sampled
 from harness.results.blames import Blames
 from harness.results.blames import read_all as read_blames
+from harness.results.compatibility import how_telling
 from harness.results.compatibility import read as read_table
 from harness.results.metrics import COLD_SETUP
 from harness.results.records import Measurement, Record, read_measurements, read_records
@@ -83,13 +84,13 @@ class MachineResults:
 
     @property
     def measurements(self) -> list[Measurement]:
-        """All of them, by release, model, size and backend."""
+        """The newest of each parameter set, by release, model, size and backend."""
         return [self.cells[tag][key] for tag in self.tags for key in self.order(self.cells[tag])]
 
     @property
     def records(self) -> list[Record]:
-        """All trials of all measurements."""
-        return [record for m in self.measurements for record in m.records]
+        """All trials of all sittings."""
+        return [record for m in self.all_measurements for record in m.records]
 
     @cached_property
     def sittings(self) -> Mapping[tuple[str, Key], Sequence[Measurement]]:
@@ -113,11 +114,16 @@ class MachineResults:
         return f"data/records/{self.machine}/{m.tag}/{m.file}"
 
     def newest(self, model: str, n: int) -> str | None:
-        """The newest release in which a backend samples this model at this size."""
-        for tag in reversed(self.tags):
-            if any(k[:2] == (model, n) and m.outcome == "ok" for k, m in self.cells[tag].items()):
-                return tag
-        return None
+        """The newest release in which a backend samples this model at this size; of those with warm trials, if there
+        are any: cold ones alone do not say what an answer takes."""
+
+        def sampled(tag: str, warm: bool) -> bool:
+            of_this = [(k, m) for k, m in self.cells[tag].items() if k[:2] == (model, n) and m.outcome == "ok"]
+            return any(
+                not warm or any(s.of_kind("warm") for s in self.sittings.get((tag, k), (m,))) for k, m in of_this
+            )
+
+        return next((tag for warm in (True, False) for tag in reversed(self.tags) if sampled(tag, warm)), None)
 
     @property
     def sizes(self) -> list[tuple[str, int]]:
@@ -211,7 +217,7 @@ def _machine(
     complaints += _not_together(results, machine, known, cells)
     complaints += _several_machines(machine, cells)
     swept: list[Record] = []
-    latest: dict[tuple[str, str, int, str], tuple[str, str]] = {}
+    latest: dict[tuple[str, str, int, str], tuple] = {}
     for path in sorted(results.sweeps.glob("*/v*/*.json")):
         try:
             records = read_records(path, measurement=False)
@@ -223,7 +229,7 @@ def _machine(
         named = NAME.fullmatch(place.parts[0]) and re.fullmatch(locks.TAG, place.parts[1])
         if named and path.stem == f"{s.model}-{s.n}-{s.backend}":
             key = (path.parent.name, s.model, s.n, s.backend)
-            latest[key] = max(latest.get(key, ("", "")), (records[-1].started, f"data/sweep/{place}"))
+            latest[key] = max(latest.get(key, ()), (*how_telling(records), f"data/sweep/{place}"))
     return MachineResults(
         machine=machine,
         stacks=sorted(known.values(), key=lambda s: s.date),
@@ -232,7 +238,7 @@ def _machine(
         all_measurements=every,
         swept=swept,
         table=table,
-        sweep_paths={key: place for key, (_, place) in latest.items()},
+        sweep_paths={key: place for key, (*_, place) in latest.items()},
         left_out=tuple(dict.fromkeys([*damaged, *complaints])),
         damaged=tuple(dict.fromkeys(damaged)),
     )
@@ -249,7 +255,10 @@ def _several_machines(machine: str, cells: Mapping[str, Mapping[Key, Measurement
     if len(seen) < 2:
         return []
     names = "; ".join(f"{what} (first in {tag})" for what, tag in seen.items())
-    return [f"{machine} is the name of several machines ({names}): their seconds are not compared with each other."]
+    return [
+        f"{machine} is the name of several machines ({names}): what was not measured in the same rounds may be "
+        "compared by seconds of different ones. Give each a BENCH_MACHINE of its own."
+    ]
 
 
 def _not_together(

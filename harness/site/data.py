@@ -23,7 +23,8 @@ _COLUMNS = (
 
 def rows(content: MachineResults) -> Iterable[dict]:
     """One row for each trial, by the names of `_COLUMNS`."""
-    for m in content.measurements:
+    known = {stack.tag: i for i, stack in enumerate(content.stacks)}
+    for m in sorted(content.all_measurements, key=lambda m: (known[m.tag], m.model, m.n, m.backend, m.file)):
         for i, r in enumerate(m.records):
             clocks, counters, graph, control, provenance = r.clocks, r.counters, r.graph, r.control, r.provenance
             values = (
@@ -70,8 +71,8 @@ def copy_sweeps(contents: Sequence[MachineResults], sweeps: Path, folder: Path) 
 
 
 def copy_records(content: MachineResults, records: Path, folder: Path) -> None:
-    """Put the raw records of all measurements beside the pages that link to them."""
-    for m in content.measurements:
+    """Put the raw records of all sittings beside the pages that link to them."""
+    for m in content.all_measurements:
         target = folder / content.path(m)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(records / content.machine / m.tag / target.name, target)

@@ -51,7 +51,7 @@ SPARE = (
     Look("#00667a", "#35b8cf", "diamond"),
     Look("#5b2d8c", "#b28be6", "triangle-up"),
 )
-"""For backends that came after this module: the colours that are left, taken in turn."""
+"""For backends that came after this module: the colours that are left, one by the name of each."""
 INK, MUTED, GRID = "#1f2328", "#59636e", "#d8dee4"
 """Text, marks of no backend, and lines behind them, on light ground."""
 
@@ -244,6 +244,7 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
             }
         )  # fmt: skip
     order = [b for b in LOOKS if any(r["backend"] == b for r in rows)]
+    order += sorted({r["backend"] for r in rows} - set(order))
     panels, datasets = [], {"zero": [{"at": 0}]}
     for model in sorted({r["model"] for r in rows}):
         datasets[f"of {model}"] = [r for r in rows if r["model"] == model]
@@ -269,7 +270,7 @@ def agreement(found: Mapping[tuple[str, str], Mapping[str, Pooled]], name: str) 
 def control(content: MachineResults, name: str, root: str) -> Markup:
     """How much the control workload's time changed during each trial, release by release."""
     rows = []
-    for m in content.measurements:
+    for m in content.all_measurements:
         for r in m.records:
             if r.control:
                 says = f"PyMC {m.tag[1:]}, {m.model} n={m.n} {m.backend}, {r.kind}: ratio {r.control.drift:.2f}"

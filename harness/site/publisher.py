@@ -11,7 +11,7 @@ from asv import util
 from asv.console import log
 from asv.publishing import OutputPublisher
 
-from harness.errors import BenchError
+from harness.errors import BenchError, cannot_write
 from harness.results import store
 from harness.site import asv_pages, data
 from harness.suite import inside
@@ -56,6 +56,8 @@ class Overview(OutputPublisher):
             workers.write(sites)
         except BenchError as error:
             raise util.UserError(str(error)) from error
+        except OSError as error:
+            raise util.UserError(str(cannot_write(html, error))) from error
         _date_by_results(contents)
         log.info(f"The overview took {time.perf_counter() - began:.1f} s")
 

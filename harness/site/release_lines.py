@@ -17,6 +17,7 @@ from markupsafe import Markup
 from harness.judging.chains import chains
 from harness.judging.years import Years, interval
 from harness.results.metrics import Metric
+from harness.results.records import Measurement
 from harness.results.store import Key, MachineResults
 from harness.site.figures import ELSEWHERE, GRID, HREF, SAYS, colours, log_axis, release_axis, shapes, svg
 
@@ -38,7 +39,7 @@ def history(
     for key in keys:
         found = {tag: content.cells[tag][key] for tag in content.tags if key in content.cells[tag]}
         for row in _linked(content, key, metric) or _measured(content, key, metric):
-            link = ELSEWHERE + root + content.path(found[row["tag"]])
+            link = ELSEWHERE + root + content.path(_telling(content, row["tag"], key, metric))
             says = f"{key[2]}, PyMC {row['tag'][1:]}: {metric.title.lower()} {row['value']:,.3g} {metric.unit}".rstrip()
             rows.append({**row, "backend": key[2], "says": says + row["more"], "href": link})
         for tag, m in found.items():
@@ -76,7 +77,8 @@ def _linked(content: MachineResults, key: Key, metric: Metric) -> list[dict]:
 
 def _measured(content: MachineResults, key: Key, metric: Metric) -> Iterator[dict]:
     """A row for each release with a number: the median of its trials, the least and the most. A gap ends a line."""
-    samples = {tag: _samples(content, tag, key, metric) for tag in content.tags if key in content.cells[tag]}
+    tags = [tag for tag in content.tags if key in content.cells[tag]]
+    samples = {tag: metric.samples(_telling(content, tag, key, metric)) for tag in tags}
     for some, tags in groupby(content.tags, key=lambda tag: bool(samples.get(tag))):
         run = None
         for tag in tags if some else ():
@@ -87,11 +89,11 @@ def _measured(content: MachineResults, key: Key, metric: Metric) -> Iterator[dic
                    "more": more}  # fmt: skip
 
 
-def _samples(content: MachineResults, tag: str, key: Key, metric: Metric) -> list[float]:
-    """Those of the newest measurement that has any; where the newest of all has no answer, its own."""
+def _telling(content: MachineResults, tag: str, key: Key, metric: Metric) -> Measurement:
+    """The newest measurement that has a number; the newest of all where that has no answer, or none has any."""
     newest = content.cells[tag][key]
     before = content.sittings.get((tag, key), ())[::-1] if newest.outcome == "ok" else ()
-    return next(filter(None, (metric.samples(m) for m in (newest, *before))), [])
+    return next((m for m in (newest, *before) if metric.samples(m)), newest)
 
 
 def years(content: MachineResults, found: Sequence[Years], name: str) -> Markup:

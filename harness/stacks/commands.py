@@ -46,6 +46,6 @@ def update_stacks(
         progress=lambda sentence: console.print(printable(sentence), highlight=False), snapshot=snapshot
     )
     tags = ", ".join(s.tag for s in added)
-    console.print(f"Added {tags}: commit stacks/." if added else "The stacks are up to date: no newer PyMC release.")
+    console.print(f"Added {tags}: commit stacks/." if added else "No stack was added.")
     if unsolved:
         raise BenchError(" ".join(unsolved))

@@ -47,15 +47,18 @@ def check_imports(stack: Stack) -> dict[str, str]:
         return failures
 
 
-# Prints nothing when the import works, else the error's one line and the files of the traceback.
+# Prints nothing when the import works, else the error's one line and the files of the traceback. What a package prints
+# itself is none of it.
 _IMPORT = """
-import importlib, json, sys, traceback
+import importlib, json, os, sys, traceback
+out = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 try:
     importlib.import_module(sys.argv[1])
 except BaseException as error:
     lines = traceback.format_exception_only(error)
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    print(json.dumps([" ".join(" ".join(lines).split()), files]))
+    print(json.dumps([" ".join(" ".join(lines).split()), files]), file=out, flush=True)
 """
 
 

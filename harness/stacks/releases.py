@@ -57,6 +57,11 @@ def pymc_releases() -> list[Release]:
         version = _final(file.version)
         if version is not None and not file.is_yanked and file.upload_time is not None:
             uploads.setdefault(version, []).append(file.upload_time.astimezone(UTC))
+    if not uploads:
+        raise BenchError(
+            "The package index tells of no PyMC release when it was uploaded: ask one that does, such as PyPI, by "
+            "UV_DEFAULT_INDEX."
+        )
     releases = [Release(str(version), min(times)) for version, times in uploads.items()]
     return sorted(releases, key=lambda release: release.uploaded)
 

@@ -29,6 +29,14 @@ def capacity(known: Iterable[Stack]) -> int:
     return free_bytes() // STACK_BYTES + sum(map(_is_there, known))
 
 
+def installed_besides(stacks: Iterable[Stack]) -> int:
+    """How many stacks are installed that are none of these, as mixtures are."""
+    names = {environments.path_of(stack).name for stack in stacks}
+    return sum(
+        (path / environments.MARKER).is_file() for path in (CACHE / "stacks").glob("*/") if path.name not in names
+    )
+
+
 def _is_there(stack: Stack) -> bool:
     """Whether it is installed; whether every file is as it was does not matter for the room that it takes."""
     return (environments.path_of(stack) / environments.MARKER).is_file()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from harness.errors import BenchError, MachineError
+from harness.errors import BenchError, MachineError, cannot_write
 from harness.stacks import timeline
 from harness.stacks.imports import check_imports
 from harness.stacks.locks import (
@@ -198,6 +198,4 @@ def write(path: Path, text: str) -> None:
         scratch.replace(path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
-        raise BenchError(
-            f"{path} cannot be written ({error.strerror}): free some space or fix its permissions."
-        ) from error
+        raise cannot_write(path, error) from error
