@@ -9,6 +9,7 @@ import pytest
 
 from harness.judging import changes
 from harness.judging.chains import chains
+from harness.results.parts import Control
 from tests.made_records import side_by_side
 from tests.test_changes import KEY, content, measured
 
@@ -47,6 +48,20 @@ def test_a_release_measured_by_itself_breaks_no_chain():
     alone = side_by_side({"v6.3.1": {}}, block="b")
     (run,) = chains(content(*first, *alone), KEY, "total")
     assert [link.tag for link in run] == ["v6.2.0", "v6.3.2", "v6.4.0"]
+
+
+def test_a_release_that_was_measured_again_beside_the_next_one_alone_breaks_no_chain():
+    """In the rounds of all, the machine changed speed in both of its trials."""
+    slower = {"clocks": {"setup": 6.0}}
+    arms = {"v6.2.0": {}, "v6.3.1": {}, "v6.3.2": slower, "v6.4.0": slower}
+    first, noisy, *others = side_by_side(arms, block="a")
+    drifted = Control(drift=2.0, contaminated=True)
+    noisy = replace(noisy, records=tuple(r.model_copy(update={"control": drifted}) for r in noisy.records))
+    again = side_by_side({"v6.3.1": {}, "v6.3.2": {"clocks": {"setup": 12.0}}}, block="b")
+    (run,) = chains(content(first, noisy, *others, *again), KEY, "warm_setup")
+    assert [link.tag for link in run] == ["v6.2.0", "v6.3.1", "v6.3.2", "v6.4.0"]
+    assert [link.index for link in run] == pytest.approx([1.0, 0.5, 2.0, 2.0], rel=0.05)
+    assert run[1].error > run[2].error
 
 
 def test_chains_join_what_different_machines_have_measured():

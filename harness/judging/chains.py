@@ -36,24 +36,39 @@ class Link:
 @cache
 def chains(content: MachineResults, key: Key, quantity: str) -> list[list[Link]]:
     """A quantity's history by ratios of releases measured in the same rounds, on whatever machines: unbroken runs of
-    releases, oldest first, each measured beside one of those before it.
+    releases, oldest first, each measured beside one of the others.
 
     A release is held against the oldest one with which it has half as many rounds as with the nearest: where a whole
     history was measured side by side that is the first, and errors add up over blocks, not over releases. One that was
     measured beside none of the others, as by a later job, breaks no run.
     """
     runs: list[list[Link]] = []
+    order = [stack.tag for stack in content.stacks]
     here, everywhere = set(answered(content, key)), anywhere(content)
-    for tag in (stack.tag for stack in content.stacks):
+    for tag in order:
         measured_here = key in content.cells.get(tag, {})
         if tag not in here and (measured_here or not any(m.outcome == "ok" for m in everywhere.get((tag, key), ()))):
             continue
-        joined = ((run, link) for run in runs[::-1] if (link := _joined(content, run, tag, key, quantity)))
-        run, link = next(joined, ([], Link(tag, 1.0, 0.0)))
-        if not run:
-            runs.append(run)
+        joined = [(run, link) for run in runs if (link := _joined(content, run, tag, key, quantity))]
+        if not joined:
+            runs.append([Link(tag, 1.0, 0.0)])
+            continue
+        # Of several runs that had nothing together until now it makes one, which begins as the oldest does.
+        (run, link), *others = joined
+        for other, its in others:
+            run += _moved(other, its, link)
+            runs = [r for r in runs if r is not other]
         run.append(link)
+        run.sort(key=lambda link: order.index(link.tag))
     return [run for run in runs if len(run) > 1]
+
+
+def _moved(run: Sequence[Link], its: Link, link: Link) -> list[Link]:
+    """The links of a run as those of another, of a release that is `its` in the one and `link` in the other."""
+    return [
+        Link(of.tag, of.index * link.index / its.index, math.hypot(of.error, its.error, link.error), of.sittings)
+        for of in run
+    ]
 
 
 def _joined(content: MachineResults, run: Sequence[Link], tag: str, key: Key, quantity: str) -> Link | None:
