@@ -10,7 +10,8 @@ from asv.machine import MachineCollection
 
 from harness.errors import BenchError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a machine can be called: the name becomes a folder, and part of an address."""
 
 
 def machine_name() -> str:
@@ -21,7 +22,7 @@ def machine_name() -> str:
     """
     named = os.environ.get("BENCH_MACHINE")
     if named:
-        if not _NAME.fullmatch(named):
+        if not NAME.fullmatch(named):
             raise BenchError(
                 f"BENCH_MACHINE is {named!r}: it names a folder of results, so use letters, digits, dots, dashes "
                 "and underscores, starting with a letter or a digit."
@@ -29,7 +30,7 @@ def machine_name() -> str:
         return named
     known = known_machines()
     if len(known) == 1:
-        if not _NAME.fullmatch(known[0]):
+        if not NAME.fullmatch(known[0]):
             raise BenchError(
                 f"asv calls this machine {known[0]!r}, which cannot name a folder of results: set BENCH_MACHINE to a "
                 "name of letters, digits, dots, dashes and underscores."

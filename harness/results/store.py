@@ -18,13 +18,12 @@ from harness.results.blames import Blames
 from harness.results.blames import read_all as read_blames
 from harness.results.compatibility import how_telling
 from harness.results.compatibility import read as read_table
+from harness.results.machines import NAME
 from harness.results.metrics import COLD_SETUP
 from harness.results.records import Measurement, Record, read_measurements, read_records
 from harness.stacks import locks
 from harness.stacks.locks import Stack
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Of a machine, a folder or a file that becomes part of an address."""
 Key = tuple[str, int, str]
 """A parameter set: model, n, backend."""
 

@@ -45,7 +45,9 @@ def update_stacks(
     added, unsolved = updating.update(
         progress=lambda sentence: console.print(printable(sentence), highlight=False), snapshot=snapshot
     )
-    tags = ", ".join(s.tag for s in added)
-    console.print(f"Added {tags}: commit stacks/." if added else "No stack was added.")
+    if added:
+        console.print(f"Added {', '.join(s.tag for s in added)}: commit stacks/.")
+    elif not unsolved:
+        console.print("No newer PyMC release is a day old: none was added.")
     if unsolved:
         raise BenchError(" ".join(unsolved))
